@@ -1,0 +1,49 @@
+# Every target works twice in a row and needs nothing but python3 (3.11 or newer) and pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test check format bench constraints clean
+
+help:  ## What can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Convergence needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+setup: $(STAMP)  ## Build .venv/ with the convergence command
+
+demo: $(STAMP)  ## See costs in a minute: simulator, demo organization, 30 days
+	@$(BIN)/convergence demo
+
+serve: $(STAMP)  ## The API, a worker and the scheduler on this machine
+	@$(BIN)/convergence serve
+
+test: $(STAMP)  ## The whole test suite
+	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+check: $(STAMP)  ## ruff, mypy, import-linter, configs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/validate_configs.py
+
+format: $(STAMP)  ## Format and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## Ingest speed and memory beside the bare floor and dlt
+	@$(BIN)/python benchmarks/ingest.py
+
+constraints: $(STAMP)  ## Compile constraints.txt anew (versions only)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --output-file constraints.txt
+
+clean:  ## Remove the environment, caches and local data
+	@rm -rf $(VENV) .convergence .benchmarks .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

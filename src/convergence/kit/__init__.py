@@ -1,0 +1,1 @@
+"""Clock, ids, days, money, JSON: knows nothing of the product."""

@@ -1,0 +1,66 @@
+"""Half-open ranges of UTC days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """The UTC days from `start` up to, and without, `end`. Never empty.
+
+    Raises:
+        ValueError: `end` is not after `start`.
+    """
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.end <= self.start:
+            raise ValueError(f"a window ends after it starts, not {self.start} to {self.end}")
+
+    @classmethod
+    def inclusive(cls, first: date, last: date) -> Window:
+        """The window of whole days from `first` to `last`, both inside."""
+        return cls(first, last + DAY)
+
+    @classmethod
+    def day(cls, day: date) -> Window:
+        return cls(day, day + DAY)
+
+    @property
+    def last(self) -> date:
+        return self.end - DAY
+
+    def days(self) -> Iterator[date]:
+        day = self.start
+        while day < self.end:
+            yield day
+            day += DAY
+
+    def __len__(self) -> int:
+        return (self.end - self.start).days
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and self.start <= day < self.end
+
+    def chunks(self, days: int) -> Iterator[Window]:
+        """Cut into windows of at most `days` days, oldest first."""
+        start = self.start
+        while start < self.end:
+            end = min(start + timedelta(days=days), self.end)
+            yield Window(start, end)
+            start = end
+
+    def __str__(self) -> str:
+        return f"[{self.start}, {self.end})"
+
+
+def midnight(day: date) -> datetime:
+    """The first moment of a UTC day."""
+    return datetime.combine(day, time(), UTC)

@@ -1,0 +1,12 @@
+"""What a processor is and what it is given."""
+
+from convergence.steps.context import (
+    CredentialReader,
+    LoadLimits,
+    Processor,
+    RunInfo,
+    StepContext,
+    StepResult,
+)
+
+__all__ = ["CredentialReader", "LoadLimits", "Processor", "RunInfo", "StepContext", "StepResult"]
