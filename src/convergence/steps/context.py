@@ -103,11 +103,15 @@ class StepContext:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step did. `metadata` is recorded with the run: JSON values, never a secret."""
+    """What a step did. `metadata` is recorded with the run: JSON values, never a secret.
+
+    `private` goes to the caller of an inline run and is recorded nowhere: an API key that is shown once.
+    """
 
     rows_processed: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    private: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class Processor(Protocol):
