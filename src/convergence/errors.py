@@ -212,9 +212,15 @@ class ProviderRejected(TerminalError):
     code = "provider_rejected"
 
     def __init__(
-        self, message: str, *, status: int | None = None, code: str | None = None, hint: str | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        hint: str | None = None,
+        fields: Mapping[str, object] | None = None,
     ) -> None:
-        super().__init__(message, code=code, hint=hint)
+        super().__init__(message, code=code, hint=hint, fields=fields)
         self.status = status
 
 
