@@ -1,0 +1,1 @@
+"""Runs: accepted, queued, executed, recorded; and the schedule that starts them."""
