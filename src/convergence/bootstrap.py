@@ -1,0 +1,250 @@
+"""The only file that picks: DuckDB or BigQuery, memory or Redis, a local key or a cloud one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from convergence.catalog import Catalog
+from convergence.connectors import HttpPool, PageArchive
+from convergence.errors import ConfigError, ConvergenceError, Fault
+from convergence.integrations.service import Integrations
+from convergence.kit.clock import Clock, SystemClock
+from convergence.organizations.service import Organizations
+from convergence.pipelines.executor import Executor, Services
+from convergence.pipelines.metadata_log import MetadataLog
+from convergence.pipelines.quotas import Quotas
+from convergence.pipelines.runs import RunStore
+from convergence.pipelines.scheduler import Scheduler
+from convergence.pipelines.service import Pipelines
+from convergence.pipelines.worker import Worker
+from convergence.queue import Queue
+from convergence.security import Security, open_local_security
+from convergence.settings import Settings
+from convergence.state import StateStore
+from convergence.steps import LoadLimits
+from convergence.tenancy import PlatformScope
+from convergence.warehouse import Warehouse
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Platform:
+    """Everything, wired. `start_work` and `start_scheduler` make it more than an answering machine."""
+
+    settings: Settings
+    clock: Clock
+    catalog: Catalog
+    scope: PlatformScope
+    security: Security
+    warehouse: Warehouse
+    state: StateStore
+    queue: Queue
+    http: HttpPool
+    metadata_log: MetadataLog
+    organizations: Organizations
+    integrations: Integrations
+    quotas: Quotas
+    runs: RunStore
+    pipelines: Pipelines
+    worker: Worker
+    scheduler: Scheduler
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def start_work(self) -> None:
+        """Execute runs in this process."""
+        self._tasks.append(asyncio.create_task(self.worker.run(), name="worker"))
+
+    def start_scheduler(self) -> None:
+        """Start due runs from this process."""
+        self._tasks.append(asyncio.create_task(self.scheduler.run(self._stopping), name="scheduler"))
+
+    async def close(self) -> None:
+        """Hand unfinished runs back, write every record, close every file."""
+        self._stopping.set()
+        await self.worker.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.metadata_log.close()
+        await self.http.close()
+        await self.queue.close()
+        await self.state.close()
+        await self.warehouse.close()
+
+
+@asynccontextmanager
+async def open_platform(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Platform]:
+    """Open the platform and close it again.
+
+    Raises:
+        ConfigError: a backend that is not there, or a key file that others can read.
+        WarehouseBusy: another process holds the embedded warehouse.
+    """
+    platform = build_platform(settings, clock or SystemClock())
+    try:
+        await platform.warehouse.ping()
+        await platform.state.ping()
+        await _restore(platform)
+        platform.metadata_log.start()
+        yield platform
+    finally:
+        await platform.close()
+
+
+async def _restore(platform: Platform) -> None:
+    """Write the records that a crash kept from the warehouse."""
+    try:
+        behind = await platform.runs.restore_records()
+    except ConvergenceError as error:
+        log.warning("records of earlier runs not restored", error=error.message)
+        return
+    if behind:
+        log.info("records of earlier runs restored", runs=behind)
+
+
+def build_platform(settings: Settings, clock: Clock) -> Platform:
+    """Wire everything; opens nothing yet."""
+    catalog = Catalog(settings.configs_dir)
+    scope = PlatformScope(settings.environment)
+    security = _security(settings)
+    warehouse = _warehouse(settings)
+    state = _state(settings, clock)
+    queue = _queue(settings)
+    http = _http(settings, clock)
+    instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    metadata_log = MetadataLog(
+        warehouse,
+        scope,
+        catalog,
+        clock,
+        batch_size=settings.metadata_log_batch_size,
+        flush_interval=timedelta(seconds=settings.metadata_log_flush_interval_seconds),
+        workers=settings.metadata_log_workers,
+    )
+    organizations = Organizations(warehouse, scope, security, state, catalog, clock)
+    integrations = Integrations(warehouse, scope, security, state, http, clock, catalog)
+    runs = RunStore(state, warehouse, scope, metadata_log, catalog, clock)
+    quotas = Quotas(state, clock)
+    services = Services(
+        platform=scope,
+        warehouse=warehouse,
+        http=http,
+        credentials=integrations,
+        security=security,
+        state=state,
+        catalog=catalog,
+        clock=clock,
+        limits=LoadLimits(
+            settings.max_bad_rows, settings.max_bad_row_share, timedelta(seconds=settings.shrink_recheck_seconds)
+        ),
+    )
+    executor = Executor(
+        services, runs, retry_backoff=timedelta(seconds=settings.retry_backoff_seconds), worker_instance=instance
+    )
+    pipelines = Pipelines(
+        catalog=catalog,
+        runs=runs,
+        quotas=quotas,
+        queue=queue,
+        state=state,
+        organizations=organizations,
+        executor=executor,
+        clock=clock,
+        instance=instance,
+    )
+    worker = Worker(
+        instance=instance,
+        queue=queue,
+        state=state,
+        runs=runs,
+        quotas=quotas,
+        organizations=organizations,
+        catalog=catalog,
+        executor=executor,
+        clock=clock,
+        lease=timedelta(seconds=settings.lease_seconds),
+        heartbeat=timedelta(seconds=settings.heartbeat_seconds),
+        concurrency=settings.rate_limit_pipeline_concurrency,
+    )
+    scheduler = Scheduler(
+        catalog=catalog,
+        pipelines=pipelines,
+        organizations=organizations,
+        integrations=integrations,
+        state=state,
+        warehouse=warehouse,
+        platform=scope,
+        clock=clock,
+    )
+    return Platform(
+        settings=settings,
+        clock=clock,
+        catalog=catalog,
+        scope=scope,
+        security=security,
+        warehouse=warehouse,
+        state=state,
+        queue=queue,
+        http=http,
+        metadata_log=metadata_log,
+        organizations=organizations,
+        integrations=integrations,
+        quotas=quotas,
+        runs=runs,
+        pipelines=pipelines,
+        worker=worker,
+        scheduler=scheduler,
+    )
+
+
+def _warehouse(settings: Settings) -> Warehouse:
+    if settings.warehouse != "duckdb":
+        raise _absent("WAREHOUSE", settings.warehouse, "duckdb")
+    from convergence.warehouse.duckdb import DuckDBWarehouse
+
+    return DuckDBWarehouse(settings.data_dir)
+
+
+def _state(settings: Settings, clock: Clock) -> StateStore:
+    if settings.lock_backend != "memory":
+        raise _absent("LOCK_BACKEND", settings.lock_backend, "memory")
+    from convergence.state.memory import MemoryStateStore
+
+    return MemoryStateStore(settings.data_dir / "state" / "state.duckdb", clock=clock)
+
+
+def _queue(settings: Settings) -> Queue:
+    if settings.queue_backend != "local":
+        raise _absent("QUEUE_BACKEND", settings.queue_backend, "local")
+    from convergence.queue.local import LocalQueue
+
+    return LocalQueue(visibility=timedelta(seconds=settings.lease_seconds))
+
+
+def _security(settings: Settings) -> Security:
+    if settings.kms_backend != "local":
+        raise _absent("KMS_BACKEND", settings.kms_backend, "local")
+    return open_local_security(settings.data_dir)
+
+
+def _http(settings: Settings, clock: Clock) -> HttpPool:
+    return HttpPool(
+        base_urls=settings.provider_base_urls,
+        clock=clock,
+        archive=PageArchive(settings.data_dir / "archive"),
+        production=settings.environment == "production",
+    )
+
+
+def _absent(variable: str, value: str, expected: str) -> ConfigError:
+    fault = Fault(f"{value!r} is not part of this release", key=variable, expected=expected)
+    return ConfigError(fault, hint=f"Set {variable}={expected}.")
