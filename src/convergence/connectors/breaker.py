@@ -1,0 +1,68 @@
+"""A circuit breaker and a retry budget for one organization at one provider: pure, with the time passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Breaker:
+    """Opens after `failures` in a row, for `open_seconds`; then one probe decides."""
+
+    def __init__(self, now: Callable[[], float], *, failures: int, open_seconds: float) -> None:
+        self._now = now
+        self._limit = failures
+        self._open_seconds = open_seconds
+        self._streak = 0
+        self._opened_at: float | None = None
+        self._probing = False
+
+    def closed_in(self) -> float:
+        """Seconds until a call may pass; 0 when it may. Asking takes nothing: see `enter`."""
+        if self._opened_at is None:
+            return 0.0
+        if self._probing:
+            return self._open_seconds
+        waited = self._now() - self._opened_at
+        # A clock set back must not keep the breaker open.
+        return max(0.0, self._open_seconds - waited) if waited >= 0 else 0.0
+
+    def enter(self) -> None:
+        """A call goes out; of an open breaker it is the probe."""
+        self._probing = self._opened_at is not None
+
+    def leave(self) -> None:
+        """A call ended without a verdict (cancelled): the next one may probe."""
+        self._probing = False
+
+    def succeed(self) -> None:
+        self._streak, self._opened_at, self._probing = 0, None, False
+
+    def fail(self) -> None:
+        self._streak += 1
+        if self._probing or self._streak >= self._limit:
+            self._opened_at = self._now()
+        self._probing = False
+
+
+@dataclass(slots=True)
+class RetryBudget:
+    """Retries are paid for by successes, so that an outage is not answered with a multiple of the load."""
+
+    capacity: float
+    refund: float
+    tokens: float
+
+    @classmethod
+    def full(cls, capacity: float, refund: float) -> RetryBudget:
+        return cls(capacity, refund, capacity)
+
+    def spend(self) -> bool:
+        """Take one retry; False when none is left."""
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+    def earn(self) -> None:
+        self.tokens = min(self.capacity, self.tokens + self.refund)

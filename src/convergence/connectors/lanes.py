@@ -1,0 +1,74 @@
+"""What the client remembers of one organization at one provider, so that neither slows down another."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiolimiter import AsyncLimiter
+
+from convergence.connectors.breaker import Breaker, RetryBudget
+from convergence.connectors.policy import HttpPolicy
+from convergence.errors import ProviderUnavailable
+from convergence.kit.clock import Clock
+
+
+class Lane:
+    """Breaker, budget, pacing, and the moment before which the provider wants no request."""
+
+    def __init__(self, org_slug: str, provider: str, policy: HttpPolicy, clock: Clock, rate: float | None) -> None:
+        self.org_slug = org_slug
+        self.provider = provider
+        self.rate = rate
+        self.budget = RetryBudget.full(policy.budget_capacity, policy.budget_refund)
+        self.breaker = Breaker(
+            lambda: clock.now().timestamp(), failures=policy.breaker_failures, open_seconds=policy.breaker_open
+        )
+        self.slots = asyncio.Semaphore(policy.org_concurrency)
+        self._limiter = _build_limiter(rate)
+        self._quiet_until = 0.0  # of the event loop's clock
+
+    def set_rate(self, rate: float | None) -> None:
+        if rate != self.rate:
+            self.rate, self._limiter = rate, _build_limiter(rate)
+
+    def hold(self, seconds: float) -> None:
+        """Send nothing for so long: the provider asked for it, of every request and not of one."""
+        self._quiet_until = max(self._quiet_until, asyncio.get_running_loop().time() + seconds)
+
+    def quiet_for(self) -> float:
+        return max(0.0, self._quiet_until - asyncio.get_running_loop().time())
+
+    async def wait_turn(self, patience: float) -> None:
+        """Wait for what the provider asked and for the pace.
+
+        Raises:
+            ProviderUnavailable: the breaker is open, or the wait is longer than `patience` seconds.
+        """
+        self.check_breaker()
+        while quiet := self.quiet_for():
+            if quiet > patience:
+                raise ProviderUnavailable(
+                    f"{self.provider} wants no request for another {quiet:.0f} s",
+                    retry_after=quiet,
+                    code="provider_paused",
+                )
+            patience -= quiet
+            await asyncio.sleep(quiet)
+        if self._limiter is not None:
+            await self._limiter.acquire()
+
+    def check_breaker(self) -> None:
+        """Raises:
+        ProviderUnavailable: it failed too often in a row and is left alone for now.
+        """
+        if wait := self.breaker.closed_in():
+            raise ProviderUnavailable(
+                f"{self.provider} failed several times in a row for {self.org_slug}; it is left alone for {wait:.0f} s",
+                retry_after=wait,
+                code="breaker_open",
+            )
+
+
+def _build_limiter(rate: float | None) -> AsyncLimiter | None:
+    # One at a time, evenly spaced: a burst is what providers answer with 429.
+    return AsyncLimiter(1, 1 / rate) if rate else None
