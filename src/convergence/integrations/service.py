@@ -1,0 +1,314 @@
+"""Setting providers up: ask the provider first, store what it accepts, sealed for its organization."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from convergence.errors import (
+    Conflict,
+    CredentialInvalid,
+    Denied,
+    InvalidRequest,
+    NotFound,
+    ProviderUnavailable,
+    StepFailed,
+)
+from convergence.integrations.models import (
+    PROVIDERS,
+    Integration,
+    IntegrationStatus,
+    Provider,
+    ProviderAllowance,
+    StoredCredential,
+    Validation,
+    find_provider,
+)
+from convergence.integrations.store import CredentialStore
+from convergence.integrations.validators import load_validator
+from convergence.kit.clock import Clock
+from convergence.kit.ids import new_id
+from convergence.kit.jsontext import dumps
+from convergence.security import REVEALED, Binding, Security, redact, redact_value
+from convergence.state import StateStore
+from convergence.tenancy import OrgScope, PlatformScope
+from convergence.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from convergence.catalog import Catalog
+    from convergence.connectors import HttpPool
+
+VALIDATION_TIMEOUT: Final = timedelta(seconds=30)
+_CHANGE_TTL: Final = timedelta(minutes=1)
+_CHANGE_PAUSE: Final = timedelta(milliseconds=100)
+_CHANGE_TRIES: Final = 100
+_MAX_CREDENTIAL_BYTES: Final = 64 * 1024
+_MAX_METADATA_BYTES: Final = 8 * 1024
+_MAX_NAME_LENGTH: Final = 100
+
+
+class Integrations:
+    """Credentials of organizations at providers."""
+
+    def __init__(  # noqa: PLR0917 - the services in the order that every feature takes them
+        self,
+        warehouse: Warehouse,
+        platform: PlatformScope,
+        security: Security,
+        state: StateStore,
+        http: HttpPool,
+        clock: Clock,
+        catalog: Catalog,
+    ) -> None:
+        self._store = CredentialStore(warehouse, platform, catalog)
+        self._vault = security.vault
+        self._state = state
+        self._http = http
+        self._clock = clock
+
+    async def setup(
+        self,
+        org: OrgScope,
+        provider: str,
+        credential: str,
+        credential_name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        allowance: ProviderAllowance | None = None,
+    ) -> tuple[Integration, tuple[str, ...]]:
+        """Check a credential with its provider and store it; the integration, and warnings.
+
+        Raises:
+            CredentialInvalid: the provider refuses it; nothing was stored.
+            ProviderUnavailable: the provider cannot be asked; nothing was stored.
+            Denied: the plan allows no further provider; nothing was stored.
+            UnsupportedError: this version cannot set the provider up.
+        """
+        validation = await self.check(org, provider, credential)
+        return await self.store(org, provider, credential, validation, credential_name, metadata, allowance=allowance)
+
+    async def check(self, org: OrgScope, provider: str, credential: str) -> Validation:
+        """Ask the provider whether it accepts a credential. Stores nothing.
+
+        Raises:
+            CredentialInvalid, ProviderUnavailable, UnsupportedError: as `setup`.
+        """
+        validator = load_validator(known := find_provider(provider))
+        _check_credential(credential)
+        REVEALED.add(credential)
+        try:
+            async with asyncio.timeout(VALIDATION_TIMEOUT.total_seconds()):
+                return await validator.check(self._http, org.org_slug, credential, now=self._clock.now())
+        except TimeoutError:
+            raise ProviderUnavailable(
+                f"{known.name} did not answer in time", code="provider_timeout", hint="Nothing was stored; try again."
+            ) from None
+
+    async def store(
+        self,
+        org: OrgScope,
+        provider: str,
+        credential: str,
+        validation: Validation,
+        credential_name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        allowance: ProviderAllowance | None = None,
+    ) -> tuple[Integration, tuple[str, ...]]:
+        """Seal and store a credential that its provider has accepted; an earlier one is gone for good.
+
+        Raises:
+            Denied: the plan allows no further provider; nothing was stored.
+        """
+        known = find_provider(provider)
+        _check_given(credential_name, metadata)
+        async with self._changing(org):
+            held = await self._store.find(org, known.name)
+            await self._check_allowance(org, known, allowance)
+            stored = await self._seal(org, known, credential.strip(), held)
+            stored = replace(
+                stored,
+                credential_name=credential_name or (held.credential_name if held else None) or known.folder,
+                metadata={"account": dict(validation.account), "given": redact_value(dict(metadata or {}))},
+            )
+            await self._store.replace(stored)
+        return stored.shown, validation.warnings + _account_warnings(known, held, validation)
+
+    async def validate(self, org: OrgScope, provider: str) -> tuple[Integration, tuple[str, ...]]:
+        """Ask the provider about the stored credential and note what it says; the integration, and warnings.
+
+        A refusal is an answer here: status INVALID with the reason. A provider that cannot be asked changes nothing.
+
+        Raises:
+            NotFound: none is stored.
+            ProviderUnavailable: the provider cannot be asked.
+        """
+        known = find_provider(provider)
+        held = await self._require(org, known)
+        status, error, warnings = IntegrationStatus.VALID, None, ()
+        try:
+            validation = await self.check(org, known.name, await self._open(held))
+            warnings = validation.warnings + _account_warnings(known, held, validation)
+        except CredentialInvalid as refusal:
+            status, error = IntegrationStatus.INVALID, redact(f"{refusal.message}. {refusal.hint or ''}".strip())
+        now = self._clock.now()
+        await self._store.record_validation(held, status=status, error=error, now=now)
+        return replace(held.shown, status=status, last_error=error, last_validated_at=now), warnings
+
+    async def list(self, org: OrgScope) -> dict[str, Integration]:
+        """Every provider by name, set up or not."""
+        held = {credential.provider: credential.shown for credential in await self._store.all(org)}
+        return {provider.name: held.get(provider.name, Integration(provider.name)) for provider in PROVIDERS}
+
+    async def show(self, org: OrgScope, provider: str) -> Integration:
+        known = find_provider(provider)
+        held = await self._store.find(org, known.name)
+        return Integration(known.name) if held is None else held.shown
+
+    async def delete(self, org: OrgScope, provider: str) -> None:
+        """Remove the ciphertext, of which there is no copy.
+
+        Raises:
+            NotFound: none is stored.
+        """
+        known = find_provider(provider)
+        async with self._changing(org):
+            if not await self._store.delete(org, known.name):
+                raise _not_configured(org, known)
+
+    async def reveal(self, org: OrgScope, provider: str, /) -> str:
+        """The secret text; from then on it is masked in every log line of this process.
+
+        Raises:
+            StepFailed: none is stored, or it was refused at its last validation.
+            SecretUnreadable: it was sealed for another organization or by another key.
+        """
+        known = find_provider(provider)
+        held = await self._store.find(org, known.name)
+        if held is None:
+            raise StepFailed(
+                f"{org.org_slug} has no {known.name} integration",
+                code="integration_missing",
+                hint=f"Set it up: POST /integrations/{org.org_slug}/{known.folder}/setup.",
+            )
+        if held.status is not IntegrationStatus.VALID:
+            raise StepFailed(
+                f"the {known.name} credential of {org.org_slug} was refused: {held.last_error}",
+                code="integration_invalid",
+                hint=f"Set it up again: POST /integrations/{org.org_slug}/{known.folder}/setup.",
+            )
+        return await self._open(held)
+
+    async def fingerprint(self, org: OrgScope, provider: str) -> str:
+        """Open the stored credential, which proves that it can be opened, and tell only its fingerprint.
+
+        Raises:
+            StepFailed, SecretUnreadable: as `reveal`.
+        """
+        return self._vault.fingerprint(await self.reveal(org, provider))
+
+    async def valid_providers(self) -> dict[str, frozenset[str]]:
+        """Names of the providers with a valid credential, by org_slug."""
+        return await self._store.valid_providers()
+
+    async def _seal(
+        self, org: OrgScope, provider: Provider, credential: str, held: StoredCredential | None
+    ) -> StoredCredential:
+        now = self._clock.now()
+        credential_id = held.credential_id if held else new_id("credential")
+        version = held.version + 1 if held else 1
+        binding = Binding(org.org_slug, provider.name, credential_id, version=version)
+        return StoredCredential(
+            org_slug=org.org_slug,
+            provider=provider.name,
+            credential_id=credential_id,
+            version=version,
+            credential_name=None,
+            ciphertext=await asyncio.to_thread(self._vault.seal, credential, binding),
+            fingerprint=self._vault.fingerprint(credential),
+            status=IntegrationStatus.VALID,
+            metadata={},
+            last_validated_at=now,
+            last_error=None,
+            created_at=now,
+            updated_at=now,
+        )
+
+    async def _open(self, held: StoredCredential) -> str:
+        binding = Binding(held.org_slug, held.provider, held.credential_id, version=held.version)
+        return await asyncio.to_thread(self._vault.open, held.ciphertext, binding)
+
+    async def _require(self, org: OrgScope, provider: Provider) -> StoredCredential:
+        held = await self._store.find(org, provider.name)
+        if held is None:
+            raise _not_configured(org, provider)
+        return held
+
+    async def _check_allowance(self, org: OrgScope, provider: Provider, allowance: ProviderAllowance | None) -> None:
+        if allowance is None:
+            return
+        others = {held.provider for held in await self._store.all(org)} - {provider.name}
+        if len(others) >= allowance.providers:
+            raise Denied(
+                f"plan {allowance.plan} allows {allowance.providers} providers, and as many are set up:"
+                f" {', '.join(sorted(others))}",
+                code="provider_limit",
+                hint="Remove an integration, or change to a larger plan.",
+            )
+
+    @asynccontextmanager
+    async def _changing(self, org: OrgScope) -> AsyncIterator[None]:
+        """One change of an organization's integrations at a time: versions and the plan's limit are counted."""
+        owner = new_id("change")
+        for _ in range(_CHANGE_TRIES):
+            lease = await self._state.acquire(f"{org.org_slug}/integrations", owner, _CHANGE_TTL)
+            if lease is not None:
+                break
+            await self._clock.sleep(_CHANGE_PAUSE)
+        else:
+            raise Conflict(f"the integrations of {org.org_slug} are being changed", hint="Try again in a moment.")
+        try:
+            yield
+        finally:
+            await self._state.release(lease)
+
+
+def _check_credential(credential: str) -> None:
+    if not credential.strip():
+        raise InvalidRequest("credential is empty", code="credential_empty", hint="Give the provider's key.")
+    if len(credential.encode(errors="replace")) > _MAX_CREDENTIAL_BYTES:
+        raise InvalidRequest("credential is longer than 64 KiB", code="credential_too_long")
+
+
+def _check_given(credential_name: str | None, metadata: Mapping[str, Any] | None) -> None:
+    faults = []
+    if credential_name is not None and (len(credential_name) > _MAX_NAME_LENGTH or not credential_name.isprintable()):
+        faults.append(f"credential_name is not up to {_MAX_NAME_LENGTH} printable characters")
+    if len(dumps(dict(metadata or {}))) > _MAX_METADATA_BYTES:
+        faults.append("metadata is larger than 8 KiB")
+    if faults:
+        raise InvalidRequest("; ".join(faults), fields={"faults": faults})
+
+
+def _account_warnings(provider: Provider, held: StoredCredential | None, validation: Validation) -> tuple[str, ...]:
+    """A key of another account is valid too, and reads zero where there were costs."""
+    before = set((held.metadata.get("account") or {}).get("project_ids") or ()) if held else set()
+    now = set(validation.account.get("project_ids") or ())
+    if not before or now & before:
+        return ()
+    return (
+        f"this {provider.name} key sees none of the {len(before)} projects that were there when it was set up:"
+        " it may belong to another account",
+    )
+
+
+def _not_configured(org: OrgScope, provider: Provider) -> NotFound:
+    return NotFound(
+        f"{org.org_slug} has no {provider.name} integration",
+        code="integration_not_found",
+        hint=f"Set it up: POST /integrations/{org.org_slug}/{provider.folder}/setup.",
+    )
