@@ -1,0 +1,369 @@
+"""Environment variables as typed settings, and what production refuses to start with.
+
+`Settings(...)` takes its arguments and nothing else; `load_settings` is what reads the environment and a `.env` file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
+from string import Template
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from convergence.errors import ConfigError, Fault
+
+OLDER_NAMES: Final = {"admin_api_key": "ca_root_api_key"}
+DATASET_SUFFIXES: Final = {"development": "dev", "staging": "stage", "production": "prod"}
+MIN_ROOT_KEY_LENGTH: Final = 32
+
+_URL_FIELDS: Final = (
+    "openai_base_url",
+    "anthropic_base_url",
+    "deepseek_base_url",
+    "cursor_base_url",
+    "google_sheets_base_url",
+)
+_EXPECTED: Final = {
+    "literal_error": Template("one of $expected"),
+    "int_parsing": Template("a whole number"),
+    "int_parsing_size": Template("a smaller whole number"),
+    "float_parsing": Template("a number"),
+    "bool_parsing": Template("true or false"),
+    "greater_than_equal": Template("$ge or more"),
+    "greater_than": Template("more than $gt"),
+    "less_than_equal": Template("$le or less"),
+}
+_KMS_PARTS: Final = ("kms_project_id", "kms_location", "kms_keyring", "kms_key")
+_KMS_NAME: Final = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+", re.ASCII)
+_LOCAL_NAMES: Final = ("localhost", ".localhost", ".local", ".internal", ".localdomain")
+_LINK_LOCAL_NAMES: Final = ("metadata.google.internal", "metadata.goog", "metadata")
+_METADATA: Final = frozenset(map(ip_address, ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")))
+_TRANSLATED: Final = tuple(map(ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
+_SPECIAL: Final = tuple(map(ip_network, ("192.0.0.0/24", "2001::/32", "2002::/16", "64:ff9b::/96", "64:ff9b:1::/48")))
+
+
+def _parse_json_list(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError("not JSON") from error
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[int, Field(ge=1)]
+JsonList = Annotated[tuple[str, ...], BeforeValidator(_parse_json_list)]
+Environment = Annotated[Literal["development", "staging", "production"], BeforeValidator(_lower)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+
+
+def _default_configs_dir() -> Path:
+    here = Path(__file__).resolve().parent
+    packaged = here / "_configs"
+    return packaged if packaged.is_dir() else here.parent.parent / "configs"
+
+
+def _default_shrink_recheck(earlier: dict[str, Any]) -> int:
+    return 0 if earlier.get("environment") == "development" else 600
+
+
+class Settings(BaseSettings):
+    """Every environment variable of the product; a field's name in upper case is the variable's."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=False)
+
+    app_name: str = "convergence"
+    environment: Environment = "development"
+    log_level: LogLevel = "INFO"
+    warehouse: Literal["duckdb", "bigquery"] = "duckdb"
+    data_dir: Path = Path(".convergence")
+    configs_dir: Path = Field(default_factory=_default_configs_dir)
+
+    gcp_project_id: str | None = None
+    bigquery_location: str = "US"
+    google_application_credentials: Path | None = None
+    bigquery_api_endpoint: str | None = None
+    bq_max_results_per_page: Count = 10_000
+    bq_query_timeout_seconds: Seconds = 300
+    bq_max_retry_attempts: int = Field(default=3, ge=0)
+    bq_max_bytes_billed: Count | None = None
+
+    api_host: str = "127.0.0.1"
+    api_port: Port = 8080
+    api_workers: Count = 1
+    ca_root_api_key: SecretStr | None = None
+    disable_auth: bool = False
+    enable_dev_mode: bool = False
+    default_tenant_id: str | None = None
+    cors_origins: JsonList = ()
+    max_request_size_bytes: Count = 10 * 1024 * 1024
+    max_header_size_bytes: Count = 8 * 1024
+
+    rate_limit_enabled: bool = True
+    rate_limit_requests_per_minute: Count = 100
+    rate_limit_requests_per_hour: Count = 1000
+    rate_limit_pipeline_concurrency: Count = 5
+
+    queue_backend: Literal["local", "redis", "cloud_tasks"] = "local"
+    lock_backend: Literal["memory", "redis", "firestore"] = "memory"
+    lock_timeout_seconds: Seconds = 3600
+    firestore_lock_collection: str = "pipeline_locks"
+    redis_url: SecretStr | None = None
+
+    secrets_backend: Literal["env", "file", "gcp"] = "env"
+    secrets_base_path: Path | None = None
+    kms_backend: Literal["local", "gcp"] = "local"
+    kms_key_name: str | None = None
+    kms_project_id: str | None = None
+    kms_location: str | None = None
+    kms_keyring: str | None = None
+    kms_key: str | None = None
+
+    metadata_log_batch_size: Count = 100
+    metadata_log_flush_interval_seconds: Annotated[float, Field(gt=0)] = 5
+    metadata_log_workers: Count = 5
+    lease_seconds: Seconds = 90
+    heartbeat_seconds: Seconds = 20
+    retry_backoff_seconds: int = Field(default=30, ge=0)
+    shrink_recheck_seconds: int = Field(default_factory=_default_shrink_recheck, ge=0)
+    max_bad_rows: int = Field(default=5, ge=0)
+    max_bad_row_share: float = Field(default=0.005, ge=0, le=1)
+
+    openai_base_url: str = "https://api.openai.com/v1"
+    anthropic_base_url: str = "https://api.anthropic.com"
+    deepseek_base_url: str = "https://api.deepseek.com"
+    cursor_base_url: str = "https://api.cursor.com"
+    google_sheets_base_url: str = "https://sheets.googleapis.com"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 (pydantic-settings' signature)
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the same)
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the same)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the same)
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment == "production"
+
+    @property
+    def dataset_suffix(self) -> str:
+        return DATASET_SUFFIXES[self.environment]
+
+    @cached_property
+    def kms_resource(self) -> str | None:
+        """The full name of the Cloud KMS key: KMS_KEY_NAME, or put together from its four parts."""
+        parts = [getattr(self, name) for name in _KMS_PARTS]
+        if self.kms_key_name or not all(parts):
+            return self.kms_key_name
+        project, location, keyring, key = parts
+        return f"projects/{project}/locations/{location}/keyRings/{keyring}/cryptoKeys/{key}"
+
+    @cached_property
+    def provider_base_urls(self) -> dict[str, str]:
+        """Provider name in lower case to the URL that requests start with, without a trailing slash."""
+        return {name.removesuffix("_base_url"): getattr(self, name).rstrip("/") for name in _URL_FIELDS}
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process: its environment over a `.env` file in the working directory.
+
+    A given `environ` is all that is looked at. A variable that is set to nothing counts as not set.
+
+    Raises:
+        ConfigError: every fault at once, by the variable's name.
+    """
+    values = _read_variables(environ)
+    faults: list[Fault] = []
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        details = error.errors(include_input=False, include_url=False)
+        faults = [_fault(one) for one in details if one["type"] != "default_factory_not_called"]
+        wrong = {str(fault.key).lower() for fault in faults}
+        settings = Settings(**{name: value for name, value in values.items() if name not in wrong})
+    known = {fault.key for fault in faults}
+    faults += [fault for fault in _relation_faults(settings) if fault.key not in known]
+    if faults:
+        raise ConfigError(faults, hint="Correct the variables; docs/reference/settings.md describes each.")
+    return settings
+
+
+def check_production(settings: Settings) -> None:
+    """Refuse an unsafe start; anything goes outside production.
+
+    Raises:
+        ConfigError: every fault at once, by the variable's name.
+    """
+    faults = list(_production_faults(settings)) if settings.is_production else []
+    if faults:
+        raise ConfigError(faults, hint="ENVIRONMENT=production refuses to start until all of them are corrected.")
+
+
+def _read_variables(environ: Mapping[str, str] | None) -> dict[str, Any]:
+    if environ is None:
+        dotenv = DotEnvSettingsSource(Settings, env_file=Path(".env")).env_vars
+        found: dict[str, str | None] = {**dotenv, **EnvSettingsSource(Settings).env_vars}
+    else:
+        found = {name.lower(): value for name, value in environ.items()}
+    values = {name: value for name, value in found.items() if value}
+    for older, name in OLDER_NAMES.items():
+        if older in values:
+            values.setdefault(name, values[older])
+    return {name: value for name, value in values.items() if name in Settings.model_fields}
+
+
+def _fault(details: Mapping[str, Any]) -> Fault:
+    """A fault from pydantic's; the value stays out of it, since it may be a secret."""
+    name = str(details["loc"][0])
+    expected = "a JSON list of strings" if name == "cors_origins" else _expected(details)
+    return Fault("cannot be read", key=name.upper(), expected=expected)
+
+
+def _expected(details: Mapping[str, Any]) -> str:
+    template = _EXPECTED.get(details["type"])
+    return template.substitute(details.get("ctx", {})) if template else str(details["msg"])
+
+
+def _relation_faults(settings: Settings) -> Iterator[Fault]:
+    if settings.heartbeat_seconds >= settings.lease_seconds:
+        yield Fault("a lease would run out between two heartbeats", key="HEARTBEAT_SECONDS", expected="< LEASE_SECONDS")
+    if settings.redis_url is None:
+        for name in ("queue_backend", "lock_backend"):
+            if getattr(settings, name) == "redis":
+                yield Fault(f"is needed by {name.upper()}=redis", key="REDIS_URL", expected="redis://host:port/db")
+                break
+    if settings.warehouse == "bigquery" and not settings.gcp_project_id:
+        yield Fault("is needed by WAREHOUSE=bigquery", key="GCP_PROJECT_ID", expected="a project id")
+    if not settings.configs_dir.is_dir():
+        yield Fault("is not a folder", key="CONFIGS_DIR", expected="the folder with the pipelines")
+    yield from _kms_faults(settings)
+    for name in _URL_FIELDS:
+        yield from _url_faults(name.upper(), getattr(settings, name))
+
+
+def _kms_faults(settings: Settings) -> Iterator[Fault]:
+    form = "projects/P/locations/L/keyRings/R/cryptoKeys/K"
+    if settings.kms_key_name and not _KMS_NAME.fullmatch(settings.kms_key_name):
+        yield Fault("is not the name of a key", key="KMS_KEY_NAME", expected=form)
+    elif settings.kms_backend == "gcp" and not settings.kms_resource:
+        missing = ", ".join(name.upper() for name in _KMS_PARTS if not getattr(settings, name))
+        yield Fault("is needed by KMS_BACKEND=gcp", key="KMS_KEY_NAME", expected=f"{form}, or {missing}")
+
+
+def _url_faults(key: str, url: str) -> Iterator[Fault]:
+    host = _host(url)
+    if host is None:
+        yield Fault(
+            "is not a base URL", key=key, expected="http(s)://host[:port][/path], no user name, query, fragment"
+        )
+    elif _is_link_local(host):
+        yield Fault("is a link-local address", key=key, expected="the provider's host")
+
+
+def _production_faults(settings: Settings) -> Iterator[Fault]:
+    root_key = settings.ca_root_api_key
+    if root_key is None or len(root_key.get_secret_value()) < MIN_ROOT_KEY_LENGTH:
+        problem = "is not set" if root_key is None else "is too short"
+        yield Fault(problem, key="CA_ROOT_API_KEY", expected=f"{MIN_ROOT_KEY_LENGTH} characters or more")
+    if settings.disable_auth:
+        yield Fault("is true", key="DISABLE_AUTH", expected="false")
+    if not settings.rate_limit_enabled:
+        yield Fault("is false", key="RATE_LIMIT_ENABLED", expected="true")
+    if settings.kms_backend != "gcp":
+        yield Fault(f"is {settings.kms_backend}", key="KMS_BACKEND", expected="gcp")
+    if any("*" in origin for origin in settings.cors_origins):
+        yield Fault("has a *", key="CORS_ORIGINS", expected="the origins by name")
+    for name in _URL_FIELDS:
+        yield from _production_url_faults(name.upper(), getattr(settings, name))
+
+
+def _production_url_faults(key: str, url: str) -> Iterator[Fault]:
+    host = _host(url)
+    if host is None or _is_link_local(host):
+        yield from _url_faults(key, url)
+    elif _is_private(host):
+        yield Fault("is a private or loopback address", key=key, expected="the provider's public host")
+    elif not url.lower().startswith("https://"):
+        yield Fault("is not encrypted", key=key, expected="https://")
+
+
+def _host(url: str) -> str | None:
+    """The host in lower case; None where it is not plainly one, as readers of URLs disagree about the rest."""
+    if "\\" in url or any(char.isspace() or not char.isprintable() for char in url):
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    plain = parts.scheme in {"http", "https"} and "@" not in parts.netloc and not parts.query and not parts.fragment
+    return parts.hostname.rstrip(".") or None if plain and parts.hostname else None
+
+
+def _is_link_local(host: str) -> bool:
+    never = any(address.is_link_local or address in _METADATA for address in _addresses(host))
+    return never or host in _LINK_LOCAL_NAMES
+
+
+def _is_private(host: str) -> bool:
+    if any(host == name.lstrip(".") or host.endswith(name) for name in _LOCAL_NAMES):
+        return True
+    return any(not address.is_global or address.is_multicast or _is_special(address) for address in _addresses(host))
+
+
+def _is_special(address: IPv4Address | IPv6Address) -> bool:
+    return any(address.version == network.version and address in network for network in _SPECIAL)
+
+
+def _addresses(host: str) -> list[IPv4Address | IPv6Address]:
+    """The addresses a literal stands for, IPv4 inside IPv6 too; nothing for a name.
+
+    inet_aton reads what the C library reads: 127.1, 0x7f.1 and 2130706433 are all 127.0.0.1.
+    """
+    try:
+        address = ip_address(host.split("%", maxsplit=1)[0])
+    except ValueError:
+        return _lenient_ipv4(host)
+    if isinstance(address, IPv4Address):
+        return [address]
+    inner = [ip for ip in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())) if ip]
+    if any(address in network for network in _TRANSLATED) and not address.is_loopback:
+        inner.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    return [address, *inner]
+
+
+def _lenient_ipv4(host: str) -> list[IPv4Address | IPv6Address]:
+    try:
+        return [IPv4Address(socket.inet_aton(host))]
+    except (OSError, ValueError):
+        return []
