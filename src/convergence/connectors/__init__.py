@@ -3,6 +3,9 @@
 from convergence.connectors.archive import ArchiveKey, PageArchive
 from convergence.connectors.auth import HeaderAuth, basic, bearer, header_key, no_auth
 from convergence.connectors.client import HttpPool, LoopGuard, ProviderClient
+from convergence.connectors.columns import arrow_schema
+from convergence.connectors.decode import DecodedPage, decode_page
+from convergence.connectors.layout import FieldSpec, PageLayout
 from convergence.connectors.pages import Envelope, Page, Params, read_envelope
 from convergence.connectors.paginators import (
     AfterId,
@@ -14,12 +17,15 @@ from convergence.connectors.paginators import (
     SinglePage,
 )
 from convergence.connectors.policy import HttpPolicy
+from convergence.connectors.strict_rows import Reject
 
 __all__ = [
     "AfterId",
     "ArchiveKey",
     "CursorToken",
+    "DecodedPage",
     "Envelope",
+    "FieldSpec",
     "HeaderAuth",
     "HttpPolicy",
     "HttpPool",
@@ -28,13 +34,17 @@ __all__ = [
     "Offset",
     "Page",
     "PageArchive",
+    "PageLayout",
     "PageNumber",
     "Paginator",
     "Params",
     "ProviderClient",
+    "Reject",
     "SinglePage",
+    "arrow_schema",
     "basic",
     "bearer",
+    "decode_page",
     "header_key",
     "no_auth",
     "read_envelope",

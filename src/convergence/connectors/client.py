@@ -38,6 +38,7 @@ from convergence.errors import (
 )
 from convergence.kit.clock import Clock
 from convergence.kit.ids import new_id
+from convergence.kit.metrics import PROVIDER_REQUESTS, PROVIDER_SECONDS, status_class
 
 _LOG = structlog.get_logger("convergence.connectors")
 _TRACER = trace.get_tracer("convergence")
@@ -276,6 +277,8 @@ class ProviderClient:
                 self._log(call, attempt, outcome, time.perf_counter() - started)
 
     def _log(self, call: _Call, attempt: int, outcome: _Outcome, seconds: float) -> None:
+        PROVIDER_REQUESTS.labels(self._lane.provider, status_class(outcome.status)).inc()
+        PROVIDER_SECONDS.labels(self._lane.provider).observe(seconds)
         level = _LOG.info if outcome.error is None else _LOG.warning
         level(
             "provider_request",

@@ -73,7 +73,7 @@ def parse_json(body: bytes) -> Any:
         ProviderMisbehaved: nested deeper than anything a provider means.
     """
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=Decimal)
+        return json.loads(body, parse_float=Decimal, parse_constant=Decimal, parse_int=_parse_whole)
     except RecursionError as error:
         raise ProviderMisbehaved("the page is nested too deeply to be read", code="page_nested_too_deeply") from error
     except ValueError as error:
@@ -91,6 +91,11 @@ def _read_leniently(body: bytes) -> Envelope:
             raise ProviderMisbehaved(
                 f"the page is a JSON {type(value).__name__}, not an object", code="page_not_object"
             )
+
+
+def _parse_whole(text: str) -> int | Decimal:
+    """Python refuses to read thousands of digits as an int; such a number is a fault of its row, not of the page."""
+    return int(text) if len(text) < 1_000 else Decimal(text)
 
 
 def _place(error: ValueError) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from convergence.connectors.pages import parse_json
 from convergence.errors import ConvergenceError, ProviderMisbehaved, ProviderRejected, ProviderUnavailable
+from convergence.security.redaction import redact
 
 RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 _LONGEST_MESSAGE = 500
@@ -67,7 +68,7 @@ def read_reason(body: bytes, hide: Callable[[str], str]) -> dict[str, str]:
     if not isinstance(error, dict):
         return {}
     found = {name: error.get(name) for name in ("message", "type", "param", "code")}
-    return {name: hide(str(text))[:_LONGEST_MESSAGE] for name, text in found.items() if _is_plain(text)}
+    return {name: redact(hide(str(text)))[:_LONGEST_MESSAGE] for name, text in found.items() if _is_plain(text)}
 
 
 def _unavailable(provider: str, status: int, reason: Mapping[str, str], retry_after: float | None) -> ConvergenceError:
