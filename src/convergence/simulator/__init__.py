@@ -1,0 +1,21 @@
+"""A faithful, strict fake of every provider API, seeded, with exactly known truth and faults on demand."""
+
+from convergence.simulator.faults import FaultRule, rate_limited
+from convergence.simulator.openai import OpenAIWorld
+from convergence.simulator.server import create_simulator_app
+from convergence.simulator.serving import SimulatorProcess, SimulatorServer, run_simulator
+from convergence.simulator.simulator import Simulator
+
+DEMO_KEY = "sk-admin-simulator-0123456789abcdef"
+
+__all__ = [
+    "DEMO_KEY",
+    "FaultRule",
+    "OpenAIWorld",
+    "Simulator",
+    "SimulatorProcess",
+    "SimulatorServer",
+    "create_simulator_app",
+    "rate_limited",
+    "run_simulator",
+]

@@ -1,0 +1,50 @@
+"""`python -m convergence.simulator`: the simulator with one account, for demos and benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from convergence.simulator import DEMO_KEY, OpenAIWorld, Simulator, run_simulator
+from convergence.simulator.serving import LOOPBACK
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = build_parser().parse_args(arguments)
+    world = OpenAIWorld(
+        chosen.seed,
+        end_day=chosen.end_day or datetime.now(UTC).date(),
+        days=chosen.days,
+        rows_per_day=chosen.rows_per_day,
+        people=chosen.people,
+        projects=chosen.projects,
+        steady=chosen.steady,
+        rejects_api_key_grouping=chosen.rejects_api_key_grouping,
+    )
+    simulator = Simulator(seed=chosen.seed, keeps_bodies=chosen.keep_bodies)
+    simulator.add_account(chosen.key, world)
+    run_simulator(simulator, key=chosen.key, host=chosen.host, port=chosen.port, truth=chosen.truth_file)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m convergence.simulator", description=__doc__)
+    parser.add_argument("--host", default=LOOPBACK)
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--key", default=DEMO_KEY, help="the admin key of the account")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--end-day", type=date.fromisoformat, help="first day without data; today by default")
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--rows-per-day", type=int, default=200)
+    parser.add_argument("--people", type=int, default=12)
+    parser.add_argument("--projects", type=int, default=6)
+    parser.add_argument("--steady", action="store_true", help="no empty days: the number of rows is exact")
+    parser.add_argument("--rejects-api-key-grouping", action="store_true", help="costs refuse group_by=api_key_id")
+    parser.add_argument("--keep-bodies", action="store_true", help="render each bucket once and keep it on disk")
+    parser.add_argument("--truth-file", type=Path, help="write the exact totals here before serving")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

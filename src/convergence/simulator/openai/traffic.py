@@ -1,0 +1,65 @@
+"""One day of usage from a seed: every day stands alone, so any one can be asked for first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+from convergence.simulator.chance import draw, draws
+from convergence.simulator.openai.directory import Origin
+from convergence.simulator.openai.streams import Measures, Noise, Stream
+
+_WEEKDAYS = (100, 108, 112, 105, 92, 31, 27)
+_DRAWS = 5
+
+
+class Row(NamedTuple):
+    """Usage of one origin and one variant on one day, numbered by their places."""
+
+    origin: int
+    variant: int
+    measures: Measures
+
+
+def day_volume(seed: int, day: date) -> int:
+    """Percent of a usual weekday."""
+    wobble = 90 + draw(seed, "day", day) % 21
+    spike = 4 if is_spike(seed, day) else 1
+    return _WEEKDAYS[day.weekday()] * wobble * spike // 100
+
+
+def is_spike(seed: int, day: date) -> bool:
+    """One day in 29."""
+    return (day.toordinal() + seed) % 29 == 11
+
+
+def is_empty(seed: int, day: date) -> bool:
+    """One day in 14."""
+    return (day.toordinal() + seed) % 14 == 5
+
+
+def generate_rows(
+    seed: int, day: date, stream: Stream, origins: Sequence[Origin], alive: Sequence[int], count: int, volume: int
+) -> list[Row]:
+    """`count` rows of distinct (origin, variant), or as many as there are; `alive` are places in `origins`."""
+    width = len(stream.variants)
+    slots = _slots(len(alive) * width, count, draw(seed, stream.name, "slot", day))
+    chance = draws(_DRAWS * len(slots), seed, stream.name, day).tolist()
+    weights = [origins[index].weight * volume for index in alive]
+    rows: list[Row] = []
+    for place, slot in enumerate(slots):
+        at, variant_at = divmod(slot, width)
+        variant = stream.variants[variant_at]
+        first = place * _DRAWS
+        noise = Noise(weights[at] * variant.share // 10_000 + 1, *chance[first : first + _DRAWS])
+        rows.append(Row(alive[at], variant_at, stream.measure(variant, noise)))
+    return rows
+
+
+def _slots(total: int, count: int, chance: int) -> list[int]:
+    """Distinct numbers below `total`, spread evenly from a random start."""
+    if count >= total:
+        return list(range(total))
+    start = chance % total
+    return [(start + place * total // count) % total for place in range(count)]

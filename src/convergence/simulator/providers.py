@@ -1,0 +1,30 @@
+"""The providers there are. A new one is a package and a line here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.routing import Route
+
+from convergence.simulator.openai.routes import OpenAIProvider
+
+if TYPE_CHECKING:
+    from convergence.simulator.simulator import Simulator
+
+
+class Provider(Protocol):
+    """One vendor's API under one path."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def scopes(self) -> frozenset[str]: ...
+
+    def routes(self, simulator: Simulator) -> list[Route]: ...
+
+
+PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in (OpenAIProvider(),)}
