@@ -35,6 +35,7 @@ from convergence.kit.ids import new_id
 from convergence.kit.jsontext import dumps
 from convergence.security import REVEALED, Binding, Security, redact, redact_value
 from convergence.state import StateStore
+from convergence.steps import StepContext
 from convergence.tenancy import OrgScope, PlatformScope
 from convergence.warehouse import Warehouse
 
@@ -70,6 +71,19 @@ class Integrations:
         self._http = http
         self._clock = clock
 
+    @classmethod
+    def of(cls, context: StepContext) -> Integrations:
+        """With what a step is given."""
+        return cls(
+            context.warehouse,
+            context.platform,
+            context.security,
+            context.state,
+            context.http,
+            context.clock,
+            context.catalog,
+        )
+
     async def setup(
         self,
         org: OrgScope,
@@ -89,7 +103,15 @@ class Integrations:
             UnsupportedError: this version cannot set the provider up.
         """
         validation = await self.check(org, provider, credential)
-        return await self.store(org, provider, credential, validation, credential_name, metadata, allowance=allowance)
+        return await self.store(
+            org,
+            provider,
+            credential,
+            validation,
+            credential_name=credential_name,
+            metadata=metadata,
+            allowance=allowance,
+        )
 
     async def check(self, org: OrgScope, provider: str, credential: str) -> Validation:
         """Ask the provider whether it accepts a credential. Stores nothing.
@@ -114,9 +136,9 @@ class Integrations:
         provider: str,
         credential: str,
         validation: Validation,
+        *,
         credential_name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-        *,
         allowance: ProviderAllowance | None = None,
     ) -> tuple[Integration, tuple[str, ...]]:
         """Seal and store a credential that its provider has accepted; an earlier one is gone for good.
@@ -149,7 +171,8 @@ class Integrations:
         """
         known = find_provider(provider)
         held = await self._require(org, known)
-        status, error, warnings = IntegrationStatus.VALID, None, ()
+        status, error = IntegrationStatus.VALID, None
+        warnings: tuple[str, ...] = ()
         try:
             validation = await self.check(org, known.name, await self._open(held))
             warnings = validation.warnings + _account_warnings(known, held, validation)
@@ -277,6 +300,14 @@ class Integrations:
             await self._state.release(lease)
 
 
+def given_credential(context: StepContext) -> str | None:
+    """The credential that the caller of an inline run gave; it lives in that run only and is recorded nowhere."""
+    credential = context.parameters.get("credential")
+    if credential is not None and not isinstance(credential, str):
+        raise InvalidRequest("credential is not text", code="credential_invalid_type", hint="Send it as a string.")
+    return credential
+
+
 def _check_credential(credential: str) -> None:
     if not credential.strip():
         raise InvalidRequest("credential is empty", code="credential_empty", hint="Give the provider's key.")
@@ -300,10 +331,11 @@ def _account_warnings(provider: Provider, held: StoredCredential | None, validat
     now = set(validation.account.get("project_ids") or ())
     if not before or now & before:
         return ()
-    return (
+    warning = (
         f"this {provider.name} key sees none of the {len(before)} projects that were there when it was set up:"
-        " it may belong to another account",
+        " it may belong to another account"
     )
+    return (warning,)
 
 
 def _not_configured(org: OrgScope, provider: Provider) -> NotFound:

@@ -97,11 +97,11 @@ class CredentialStore:
     async def _batches(self, credential: StoredCredential) -> AsyncIterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        from convergence.warehouse.arrow import arrow_schema
+        from convergence.warehouse.arrow import build_arrow_schema
 
         row = {field.name: getattr(credential, field.name) for field in fields(credential)}
         row |= {"status": str(credential.status), "metadata": dumps(dict(credential.metadata))}
-        yield pa.RecordBatch.from_pylist([row], schema=arrow_schema(self._catalog.schema(_TABLE)))
+        yield pa.RecordBatch.from_pylist([row], schema=build_arrow_schema(self._catalog.schema(_TABLE)))
 
 
 def _credential(row: dict[str, Any]) -> StoredCredential:

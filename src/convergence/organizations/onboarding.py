@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import MISSING, fields
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from convergence.errors import Conflict, ConvergenceError, InvalidRequest, StepFailed
 from convergence.kit.clock import Clock
@@ -24,12 +25,43 @@ from convergence.organizations.models import (
 from convergence.organizations.store import OrganizationStore, StoredKey
 from convergence.security import ApiKeys, NewKey
 from convergence.state import Lease, StateStore
+from convergence.steps import StepContext
 from convergence.tenancy import OrgScope, PlatformScope, check_org_slug
 
 _LEASE_TTL: Final = timedelta(minutes=5)
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s.]+(?:\.[^@\s.]+)+")
 _MAX_EMAIL_LENGTH: Final = 254
 _MAX_NAME_LENGTH: Final = 200
+
+
+def read_request(parameters: Mapping[str, Any]) -> OnboardingRequest:
+    """The request in a run's parameters.
+
+    Raises:
+        InvalidRequest: a field is missing, unknown or not text; every fault is named.
+    """
+    known = {field.name: field for field in fields(OnboardingRequest)}
+    faults = [f"{name} is unknown" for name in parameters if name not in known]
+    faults += [
+        f"{name} is missing" for name, field in known.items() if name not in parameters and field.default is MISSING
+    ]
+    faults += [f"{name} is not text" for name in known if not isinstance(parameters.get(name, ""), str)]
+    if faults:
+        raise InvalidRequest("; ".join(faults), code="onboarding_invalid", fields={"faults": faults})
+    return OnboardingRequest(**parameters)
+
+
+def require_platform_run(context: StepContext) -> None:
+    """
+    Raises:
+        StepFailed: the run is an organization's; only the platform's operator may do this.
+    """
+    if context.org is not None:
+        raise StepFailed(
+            f"step {context.step_id} is for the platform's operator",
+            code="platform_only",
+            hint="Use the admin and organizations routes with the root key, or the command line.",
+        )
 
 
 def request_checks(request: OnboardingRequest) -> list[Check]:

@@ -34,6 +34,7 @@ from convergence.organizations.onboarding import Onboarding, request_checks
 from convergence.organizations.store import OrganizationStore, StoredKey
 from convergence.security import Security
 from convergence.state import StateStore
+from convergence.steps import StepContext
 from convergence.tenancy import OrgScope, PlatformScope
 from convergence.warehouse import Warehouse
 
@@ -66,6 +67,11 @@ class Organizations:
         self._authenticator = Authenticator(self._store, security.api_keys, self._epochs, platform, clock)
         self._onboarding = Onboarding(self._store, security.api_keys, state, platform, clock)
         self._subscriptions: Recent[Subscription] = Recent(clock)
+
+    @classmethod
+    def of(cls, context: StepContext) -> Organizations:
+        """With what a step is given."""
+        return cls(context.warehouse, context.platform, context.security, context.state, context.catalog, context.clock)
 
     async def bootstrap(self, *, force_recreate_dataset: bool = False) -> BootstrapResult:
         """Create or widen the platform's dataset; idempotent.

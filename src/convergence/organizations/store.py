@@ -231,9 +231,11 @@ class OrganizationStore:
     async def _batches(self, table: str, rows: Sequence[Row]) -> AsyncIterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        from convergence.warehouse.arrow import arrow_schema
+        from convergence.warehouse.arrow import build_arrow_schema
 
-        yield pa.RecordBatch.from_pylist([dict(row) for row in rows], schema=arrow_schema(self._catalog.schema(table)))
+        yield pa.RecordBatch.from_pylist(
+            [dict(row) for row in rows], schema=build_arrow_schema(self._catalog.schema(table))
+        )
 
     def _view_text(self, path: str) -> str:
         return self._catalog.text(self._catalog.root / "platform", path)
