@@ -2,10 +2,11 @@
 
 from convergence.connectors.archive import ArchiveKey, PageArchive
 from convergence.connectors.auth import HeaderAuth, basic, bearer, header_key, no_auth
-from convergence.connectors.client import HttpPool, LoopGuard, ProviderClient
+from convergence.connectors.client import ProviderClient
 from convergence.connectors.columns import arrow_schema
 from convergence.connectors.decode import DecodedPage, decode_page
 from convergence.connectors.layout import FieldSpec, PageLayout
+from convergence.connectors.loops import LoopGuard
 from convergence.connectors.pages import Envelope, Page, Params, read_envelope
 from convergence.connectors.paginators import (
     AfterId,
@@ -17,6 +18,7 @@ from convergence.connectors.paginators import (
     SinglePage,
 )
 from convergence.connectors.policy import HttpPolicy
+from convergence.connectors.pool import HttpPool
 from convergence.connectors.strict_rows import Reject
 
 __all__ = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Generator, Mapping
+from hashlib import blake2b
 from types import MappingProxyType
 
 import httpx2
@@ -22,6 +23,11 @@ class HeaderAuth(httpx2.Auth):
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
         request.headers.update(self._headers)
         yield request
+
+    @property
+    def identity(self) -> bytes:
+        """Equal for equal credentials. For use in memory: it is never written down."""
+        return blake2b(repr(sorted(self._headers.items())).encode(), digest_size=16).digest()
 
     def hide(self, text: str) -> str:
         """`text` without the secrets, wherever a provider echoes them."""

@@ -1,15 +1,13 @@
-"""The way out to providers: one pool per process, one client per organization and provider."""
+"""Requests of one organization to one provider."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import random
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx2
@@ -18,121 +16,35 @@ import structlog
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
-from convergence.connectors.addresses import AddressRefused, check_base_url, checked_transport
-from convergence.connectors.archive import ArchiveKey, PageArchive
+from convergence.connectors.addresses import AddressRefused
+from convergence.connectors.archive import ArchiveKey
 from convergence.connectors.auth import HeaderAuth
 from convergence.connectors.bodies import read_body
 from convergence.connectors.lanes import Lane
+from convergence.connectors.loops import LoopGuard
 from convergence.connectors.pages import Envelope, Page, Params, read_envelope
 from convergence.connectors.paginators import Paginator
-from convergence.connectors.policy import MIB, HttpPolicy
+from convergence.connectors.patience import Patience, quota_exhausted
+from convergence.connectors.policy import MIB
 from convergence.connectors.verdicts import judge_content, judge_status
 from convergence.errors import (
-    ConfigError,
     ConvergenceError,
-    Fault,
     InvalidRequest,
-    ProviderMisbehaved,
     ProviderRejected,
     ProviderUnavailable,
 )
-from convergence.kit.clock import Clock
 from convergence.kit.ids import new_id
 from convergence.kit.metrics import PROVIDER_REQUESTS, PROVIDER_SECONDS, status_class
 
+if TYPE_CHECKING:
+    from convergence.connectors.pool import HttpPool
+
 _LOG = structlog.get_logger("convergence.connectors")
 _TRACER = trace.get_tracer("convergence")
-USER_AGENT = "convergence/0.1"
-
-
-class HttpPool:
-    """Connections and memory of failures, shared by every run of the process."""
-
-    def __init__(
-        self,
-        *,
-        base_urls: Mapping[str, str],
-        clock: Clock,
-        archive: PageArchive | None = None,
-        production: bool = False,
-        user_agent: str = USER_AGENT,
-        policy: HttpPolicy = HttpPolicy(),  # noqa: B008 (frozen)
-    ) -> None:
-        self.policy = policy
-        self.clock = clock
-        self.archive = archive
-        self._production = production
-        self._user_agent = user_agent
-        self._base_urls = {name: check_base_url(name, url, production=production) for name, url in base_urls.items()}
-        self._clients: dict[str, httpx2.AsyncClient] = {}
-        self._slots: dict[str, asyncio.Semaphore] = {}
-        self._lanes: dict[tuple[str, str], Lane] = {}
-
-    def client(
-        self, org_slug: str, provider: str, auth: HeaderAuth, *, requests_per_second: float | None = None
-    ) -> ProviderClient:
-        """A client that speaks for one organization. Its breaker and pace are those of every other for the two.
-
-        Raises:
-            ConfigError: a provider without a base URL.
-        """
-        if provider not in self._base_urls:
-            raise ConfigError(
-                Fault(f"no base URL for provider {provider!r}", expected=f"one of {', '.join(sorted(self._base_urls))}")
-            )
-        lane = self._lanes.get((org_slug, provider))
-        if lane is None:
-            lane = Lane(org_slug, provider, self.policy, self.clock, requests_per_second)
-            self._lanes[org_slug, provider] = lane
-        lane.set_rate(requests_per_second)
-        return ProviderClient(self, lane, auth)
-
-    def http(self, provider: str) -> httpx2.AsyncClient:
-        """The provider's connections, opened at first use."""
-        if provider not in self._clients:
-            self._clients[provider] = self._open(provider)
-        return self._clients[provider]
-
-    def slots(self, provider: str) -> asyncio.Semaphore:
-        """How many requests may be out at a provider at a time, over all organizations."""
-        if provider not in self._slots:
-            self._slots[provider] = asyncio.Semaphore(self.policy.provider_concurrency)
-        return self._slots[provider]
-
-    async def close(self) -> None:
-        clients = list(self._clients.values())
-        self._clients.clear()
-        for client in clients:
-            await client.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    def _open(self, provider: str) -> httpx2.AsyncClient:
-        policy = self.policy
-        limits = httpx2.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=30)
-        return httpx2.AsyncClient(
-            base_url=self._base_urls[provider],
-            transport=checked_transport(limits, production=self._production),
-            timeout=httpx2.Timeout(
-                connect=policy.connect_timeout,
-                read=policy.read_timeout,
-                write=policy.write_timeout,
-                pool=policy.pool_timeout,
-            ),
-            headers={"User-Agent": self._user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"},
-            follow_redirects=False,
-            trust_env=False,
-        )
 
 
 class ProviderClient:
-    """Requests of one organization to one provider."""
+    """Made by `HttpPool.client`."""
 
     def __init__(self, pool: HttpPool, lane: Lane, auth: HeaderAuth) -> None:
         self._pool = pool
@@ -222,15 +134,15 @@ class ProviderClient:
         number: int,
     ) -> Page:
         call = _Call(method, path, _fill(path, path_values), tuple(params), json, number)
-        patience = _Patience(self._lane, self._policy)
+        patience = Patience(self._lane, self._policy)
         try:
             return await self._retry(call, patience)
         except ProviderUnavailable as error:
             if patience.needs_action(error):
-                raise _exhausted(error) from error
+                raise quota_exhausted(error) from error
             raise
 
-    async def _retry(self, call: _Call, patience: _Patience) -> Page:
+    async def _retry(self, call: _Call, patience: Patience) -> Page:
         async for attempt in stamina.retry_context(
             on=patience.judge, attempts=self._policy.attempts, timeout=self._policy.deadline
         ):
@@ -238,7 +150,7 @@ class ProviderClient:
                 return await self._attempt(call, patience, attempt.num)
         raise AssertionError("stamina ends with a result or an error")  # pragma: no cover
 
-    async def _attempt(self, call: _Call, patience: _Patience, number: int) -> Page:
+    async def _attempt(self, call: _Call, patience: Patience, number: int) -> Page:
         lane = self._lane
         await lane.wait_turn(patience.left())
         async with lane.slots, self._pool.slots(lane.provider):
@@ -255,7 +167,7 @@ class ProviderClient:
         lane.budget.earn()
         return page
 
-    async def _observe(self, call: _Call, patience: _Patience, attempt: int) -> Page:
+    async def _observe(self, call: _Call, patience: Patience, attempt: int) -> Page:
         """One attempt with its span and its log line."""
         lane, started, outcome = self._lane, time.perf_counter(), _Outcome()
         attributes: dict[str, str | int] = {
@@ -294,7 +206,7 @@ class ProviderClient:
             provider_request_id=outcome.request_id,
         )
 
-    async def _exchange(self, call: _Call, patience: _Patience, outcome: _Outcome) -> Page:
+    async def _exchange(self, call: _Call, patience: Patience, outcome: _Outcome) -> Page:
         """One request and its whole answer, with every transport error made ours."""
         provider = self._lane.provider
         try:
@@ -348,31 +260,6 @@ class ProviderClient:
             raise error
 
 
-class LoopGuard:
-    """Refuses a list that does not end: a request made before, a page seen before, or too many pages."""
-
-    def __init__(self, max_pages: int) -> None:
-        self._max_pages = max_pages
-        self._requests: set[tuple[tuple[str, str], ...]] = set()
-        self._digests: set[bytes] = set()
-
-    def enter(self, params: Params) -> int:
-        """The number of the page to fetch now, from 1."""
-        request = tuple(params)
-        if request in self._requests:
-            raise _endless("it names a page that was fetched before")
-        if len(self._requests) >= self._max_pages:
-            raise _endless(f"it has more than {self._max_pages} pages")
-        self._requests.add(request)
-        return len(self._requests)
-
-    def leave(self, digest: bytes) -> None:
-        """Take note of a page that has another behind it."""
-        if digest in self._digests:
-            raise _endless("the same page came twice")
-        self._digests.add(digest)
-
-
 @dataclass(frozen=True, slots=True)
 class _Call:
     """One request, with the template of its path for what is shown."""
@@ -395,60 +282,6 @@ class _Outcome:
         self.error: str | None = None
 
 
-class _Patience:
-    """Decides, after a failure, whether to try again and how long to wait: within the deadline, or not at all."""
-
-    def __init__(self, lane: Lane, policy: HttpPolicy) -> None:
-        self._lane = lane
-        self._policy = policy
-        self._ends = time.monotonic() + policy.deadline
-        self._failures = 0
-        self._odd_contents = 0
-
-    def left(self) -> float:
-        return max(0.0, self._ends - time.monotonic())
-
-    def judge(self, error: Exception) -> bool | float:
-        """What stamina asks: the seconds to wait, or False to give up."""
-        self._failures += 1
-        if not self._is_worth_it(error) or self._has_asked_enough(error):
-            return False
-        wait = self._wait(error)
-        if wait is None or wait >= self.left():
-            return False
-        asked = isinstance(error, ProviderUnavailable) and error.retry_after is not None
-        return wait if asked or self._lane.budget.spend() else False
-
-    def _is_worth_it(self, error: Exception) -> bool:
-        match error:
-            case ProviderMisbehaved(code="content_type_unexpected"):
-                self._odd_contents += 1
-                return self._odd_contents == 1
-            case ProviderUnavailable(code="breaker_open" | "provider_paused"):
-                return False
-            case ProviderUnavailable():
-                return True
-            case _:
-                return False
-
-    def needs_action(self, error: Exception) -> bool:
-        """Whether it is a 429 that no waiting cures, such as an exhausted quota: those name no time to come back."""
-        if not isinstance(error, ProviderUnavailable) or error.retry_after is not None:
-            return False
-        said = {error.fields.get("code"), error.fields.get("type")}
-        return error.fields.get("status") == 429 and not said.isdisjoint(self._policy.user_action_codes)
-
-    def _has_asked_enough(self, error: Exception) -> bool:
-        return self.needs_action(error) and self._failures >= self._policy.user_action_attempts
-
-    def _wait(self, error: Exception) -> float | None:
-        asked = error.retry_after if isinstance(error, ProviderUnavailable) else None
-        if asked is not None:
-            return asked if asked <= self._policy.retry_after_cap else None
-        ceiling = min(self._policy.backoff_cap, self._policy.backoff_base * 2 ** (self._failures - 1))
-        return random.uniform(0, ceiling)  # noqa: S311 (jitter, not a secret)
-
-
 def _record(lane: Lane, error: ConvergenceError) -> None:
     """What a failure teaches about the provider. Rate limits and refused parameters say nothing of its health."""
     match error:
@@ -456,21 +289,11 @@ def _record(lane: Lane, error: ConvergenceError) -> None:
             lane.hold(error.retry_after or 0.0)
         case ProviderUnavailable():
             lane.hold(error.retry_after or 0.0)
-            lane.breaker.fail()
+            lane.fail(None)
         case ProviderRejected(status=401 | 403):
-            lane.breaker.fail()
+            lane.fail(error)
         case ProviderRejected():
             lane.breaker.succeed()
-
-
-def _exhausted(error: ProviderUnavailable) -> ProviderRejected:
-    return ProviderRejected(
-        error.message,
-        status=429,
-        code="provider_quota_exhausted",
-        hint="The account at the provider has used up its quota or its credit; raise it there.",
-        fields=error.fields,
-    )
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:
@@ -479,14 +302,6 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
             raise InvalidRequest(f"{value!r} cannot stand for {{{name}}} in {template}")
         template = template.replace(f"{{{name}}}", quote(value, safe=""))
     return template
-
-
-def _endless(what: str) -> ProviderMisbehaved:
-    return ProviderMisbehaved(
-        f"the list does not end: {what}",
-        code="pagination_loop",
-        hint="Nothing was published. Run it again; if it stays, report it to the provider.",
-    )
 
 
 async def _digest(body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What the client remembers of one organization at one provider, so that neither slows down another."""
+"""What the client remembers of one organization's credential at one provider, so that none slows down another."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from aiolimiter import AsyncLimiter
 
 from convergence.connectors.breaker import Breaker, RetryBudget
 from convergence.connectors.policy import HttpPolicy
-from convergence.errors import ProviderUnavailable
+from convergence.errors import ProviderRejected, ProviderUnavailable
 from convergence.kit.clock import Clock
 
 
 class Lane:
     """Breaker, budget, pacing, and the moment before which the provider wants no request."""
 
-    def __init__(self, org_slug: str, provider: str, policy: HttpPolicy, clock: Clock, rate: float | None) -> None:
+    def __init__(self, org_slug: str, provider: str, policy: HttpPolicy, clock: Clock) -> None:
         self.org_slug = org_slug
         self.provider = provider
-        self.rate = rate
+        self.rate: float | None = None
         self.budget = RetryBudget.full(policy.budget_capacity, policy.budget_refund)
         self.breaker = Breaker(
             lambda: clock.now().timestamp(), failures=policy.breaker_failures, open_seconds=policy.breaker_open
         )
         self.slots = asyncio.Semaphore(policy.org_concurrency)
-        self._limiter = _build_limiter(rate)
+        self._limiter: AsyncLimiter | None = None
+        self._refusal: ProviderRejected | None = None
         self._quiet_until = 0.0  # of the event loop's clock
 
     def set_rate(self, rate: float | None) -> None:
@@ -57,16 +58,33 @@ class Lane:
         if self._limiter is not None:
             await self._limiter.acquire()
 
+    def fail(self, refusal: ProviderRejected | None) -> None:
+        """Count a failure; a refusal of the credential is remembered as the answer while the breaker is open."""
+        self._refusal = refusal
+        self.breaker.fail()
+
     def check_breaker(self) -> None:
-        """Raises:
-        ProviderUnavailable: it failed too often in a row and is left alone for now.
+        """Let a call through, or not.
+
+        Raises:
+            ProviderRejected: the provider refused this credential several times; the answer is still the same.
+            ProviderUnavailable: it failed too often in a row and is left alone for now.
         """
-        if wait := self.breaker.closed_in():
+        wait = self.breaker.closed_in()
+        if wait and self._refusal is not None:
+            raise _repeat(self._refusal)
+        if wait:
             raise ProviderUnavailable(
                 f"{self.provider} failed several times in a row for {self.org_slug}; it is left alone for {wait:.0f} s",
                 retry_after=wait,
                 code="breaker_open",
             )
+
+
+def _repeat(refusal: ProviderRejected) -> ProviderRejected:
+    return ProviderRejected(
+        refusal.message, status=refusal.status, code=refusal.code, hint=refusal.hint, fields=refusal.fields
+    )
 
 
 def _build_limiter(rate: float | None) -> AsyncLimiter | None:
