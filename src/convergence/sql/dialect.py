@@ -1,0 +1,200 @@
+"""What DuckDB says otherwise than GoogleSQL, beyond what sqlglot knows.
+
+Each rule takes a node whose children are already rewritten and returns its replacement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sqlglot import exp
+
+from convergence.sql.arithmetic import macro_name
+from convergence.tenancy import DatasetRef
+
+Rule = Callable[[exp.Expr, DatasetRef], exp.Expr]
+
+NUMERIC: Final = exp.DataType.build("DECIMAL(38, 9)", dialect="duckdb")
+BIGNUMERIC: Final = exp.DataType.build("DECIMAL(38, 18)", dialect="duckdb")  # DuckDB's decimals end at 38 digits
+_TIMESTAMP: Final = exp.DataType.build("TIMESTAMPTZ", dialect="duckdb")
+_WHOLE_INTERVALS: Final = "date_sub"  # DuckDB's date_diff counts boundaries, TIMESTAMP_DIFF whole intervals
+
+
+def rewrite(tree: exp.Expr, dataset: DatasetRef) -> exp.Expr:
+    """Apply every rule, the innermost nodes first."""
+    for node in reversed(list(tree.walk(bfs=True))):
+        rule = _RULES.get(type(node))
+        replacement = rule(node, dataset) if rule else node
+        if replacement is node:
+            continue
+        if node is tree:
+            tree = replacement
+        else:
+            node.replace(replacement)
+    return tree
+
+
+def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
+    """A function of DuckDB by its own name."""
+    return exp.Anonymous(this=name, expressions=[argument.copy() for argument in arguments])
+
+
+def _like(value: exp.Expr, source: exp.Expr) -> exp.Expr:
+    """`value` in the type that `source` turns out to have."""
+    return call("cast_to_type", value, source)
+
+
+def _cast(value: exp.Expr, kind: str) -> exp.Cast:
+    return exp.Cast(this=value.copy(), to=exp.DataType.build(kind, dialect="duckdb"))
+
+
+def _as_date(value: exp.Expr) -> exp.Expr:
+    return _cast(value, "DATE") if isinstance(value, exp.Literal) and value.is_string else value
+
+
+def _has_interval(node: exp.Expr) -> bool:
+    return any(isinstance(side.unnest(), exp.Interval) for side in (node.this, node.expression))
+
+
+def _multiply(node: exp.Expr, dataset: DatasetRef) -> exp.Expr:
+    return node if _has_interval(node) else call(macro_name(dataset, "numeric_multiply"), node.this, node.expression)
+
+
+def _divide(node: exp.Expr, dataset: DatasetRef) -> exp.Expr:
+    return call(macro_name(dataset, "numeric_divide"), node.this, node.expression)
+
+
+def _safe_divide(node: exp.Expr, dataset: DatasetRef) -> exp.Expr:
+    divisor = exp.Nullif(this=node.expression.copy(), expression=exp.Literal.number(0))
+    return call(macro_name(dataset, "numeric_divide"), node.this, divisor)
+
+
+def _average(node: exp.Expr, dataset: DatasetRef) -> exp.Expr:
+    """AVG of NUMERIC is NUMERIC: sum over count, with whatever FILTER and OVER surround it."""
+    if isinstance(node.parent, exp.Window | exp.Filter | exp.Pivot):
+        return node
+    return _sum_over_count(node, node, dataset)
+
+
+def _average_within(node: exp.Expr, dataset: DatasetRef) -> exp.Expr:
+    inner = node.this.this if isinstance(node.this, exp.Filter) else node.this
+    if not isinstance(inner, exp.Avg) or isinstance(node.parent, exp.Window):
+        return node
+    return _sum_over_count(node, inner, dataset)
+
+
+def _sum_over_count(whole: exp.Expr, average: exp.Expr, dataset: DatasetRef) -> exp.Expr:
+    count = _swap(whole, average, exp.Count(this=average.this.copy(), big_int=True))
+    divisor = exp.Nullif(this=count, expression=exp.Literal.number(0))
+    total = _swap(whole, average, exp.Sum(this=average.this.copy()))
+    return call(macro_name(dataset, "numeric_divide"), total, divisor)
+
+
+def _swap(whole: exp.Expr, part: exp.Expr, replacement: exp.Expr) -> exp.Expr:
+    if whole is part:
+        return replacement
+    copy = whole.copy()
+    found = copy.find(type(part))
+    if found is not None:
+        found.replace(replacement)
+    return copy
+
+
+def _data_type(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    bare = not node.expressions
+    if bare and node.is_type(exp.DType.DECIMAL):
+        return NUMERIC.copy()
+    if bare and node.is_type(exp.DType.BIGDECIMAL):
+        return BIGNUMERIC.copy()
+    return node
+
+
+def _shift_date(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    """DuckDB makes a TIMESTAMP of a DATE plus an interval."""
+    day = _as_date(node.this)
+    node.set("this", day.copy())
+    return _like(node, day)
+
+
+def _truncate_date(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    day = _as_date(node.this)
+    node.set("this", day.copy())
+    return _like(node, day)
+
+
+def _timestamp_difference(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    unit = exp.Literal.string(node.text("unit").lower() or "microsecond")
+    return call(_WHOLE_INTERVALS, unit, node.expression, node.this)
+
+
+def _as_timestamp(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    return exp.Cast(this=node.copy(), to=_TIMESTAMP.copy())
+
+
+def _extract(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    source = node.expression
+    match node.this.name.upper():
+        case "DAYOFWEEK":
+            return exp.Paren(this=exp.Add(this=node.copy(), expression=exp.Literal.number(1)))
+        case "WEEK":
+            return _cast(call("strftime", source, exp.Literal.string("%U")), "BIGINT")
+        case "ISOWEEK":
+            return exp.Extract(this=exp.var("WEEK"), expression=source.copy())
+        case "DATE":
+            return _cast(source, "DATE")
+        case "TIME":
+            return _cast(source, "TIME")
+        case _:
+            return node
+
+
+def _array_aggregate(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    """ARRAY_AGG([DISTINCT] x [IGNORE NULLS] [ORDER BY ..] [LIMIT n]): a LIMIT slices the list afterwards."""
+    if not isinstance(node.this, exp.ArrayAgg):
+        return node
+    return _sliced(node.this, ignore_nulls=isinstance(node, exp.IgnoreNulls))
+
+
+def _bare_array_aggregate(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    if isinstance(node.parent, exp.IgnoreNulls | exp.RespectNulls):
+        return node
+    return _sliced(node, ignore_nulls=False)
+
+
+def _sliced(aggregate: exp.Expr, *, ignore_nulls: bool) -> exp.Expr:
+    argument = aggregate.this
+    limit = argument.expression if isinstance(argument, exp.Limit) else None
+    inner = argument.this if limit is not None else argument
+    result: exp.Expr = call("array_agg", inner)
+    if ignore_nulls:
+        value = inner.this if isinstance(inner, exp.Order) else inner
+        present = exp.Not(this=exp.Is(this=value.copy(), expression=exp.Null()))
+        result = exp.Filter(this=result, expression=exp.Where(this=present))
+    return result if limit is None else call("list_slice", result, exp.Literal.number(1), limit)
+
+
+def _safe_function(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    return call("try", node.this)
+
+
+_RULES: Final[dict[type[exp.Expr], Rule]] = {
+    exp.Mul: _multiply,
+    exp.Div: _divide,
+    exp.SafeDivide: _safe_divide,
+    exp.Avg: _average,
+    exp.Window: _average_within,
+    exp.Filter: _average_within,
+    exp.DataType: _data_type,
+    exp.DateAdd: _shift_date,
+    exp.DateSub: _shift_date,
+    exp.DateTrunc: _truncate_date,
+    exp.TimestampDiff: _timestamp_difference,
+    exp.UnixToTime: _as_timestamp,
+    exp.StrToTime: _as_timestamp,
+    exp.Extract: _extract,
+    exp.ArrayAgg: _bare_array_aggregate,
+    exp.IgnoreNulls: _array_aggregate,
+    exp.RespectNulls: _array_aggregate,
+    exp.SafeFunc: _safe_function,
+}

@@ -1,0 +1,204 @@
+"""Tables and their definitions: created, widened, remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import duckdb
+import msgspec
+
+from convergence.catalog.schemas import Column, TableSchema
+from convergence.errors import SchemaMismatch, StatementFailed
+from convergence.tenancy import DatasetRef, TableRef
+from convergence.warehouse.arrow import build_arrow_schema, canonical_type
+from convergence.warehouse.duckdb.tables import quote
+from convergence.warehouse.protocol import SchemaChange
+
+Connection = duckdb.DuckDBPyConnection
+
+_TYPES: Final = {
+    "STRING": "VARCHAR",
+    "BYTES": "BLOB",
+    "INT64": "BIGINT",
+    "FLOAT64": "DOUBLE",
+    "BOOL": "BOOLEAN",
+    "NUMERIC": "DECIMAL(38, 9)",
+    "BIGNUMERIC": "DECIMAL(38, 18)",
+    "DATE": "DATE",
+    "DATETIME": "TIMESTAMP",
+    "TIMESTAMP": "TIMESTAMPTZ",
+    "TIME": "TIME",
+    "JSON": "JSON",
+}
+
+
+def full_name(table: TableRef) -> str:
+    return quote(table.dataset, table.name)
+
+
+def identifier(name: str) -> str:
+    """A name in quotes."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def read_schema(cursor: Connection, table: TableRef) -> TableSchema | None:
+    """The definition that `ensure` remembered."""
+    row = cursor.execute(
+        f"SELECT definition FROM {quote(table.dataset, '_table_metadata')} WHERE name = $name", {"name": table.name}
+    ).fetchone()
+    return msgspec.json.decode(row[0], type=TableSchema) if row else None
+
+
+def require_schema(cursor: Connection, table: TableRef) -> TableSchema:
+    """The table's definition.
+
+    Raises:
+        StatementFailed: there is no such table.
+    """
+    schema = read_schema(cursor, table)
+    if schema is None:
+        raise StatementFailed(
+            f"table {table} does not exist", code="table_missing", hint="Create it from its schema file with ensure."
+        )
+    return schema
+
+
+def ensure_table(cursor: Connection, table: TableRef, wanted: TableSchema) -> SchemaChange:
+    """Create the table or add what it lacks."""
+    build_arrow_schema(wanted)  # names an unknown type before anything is written
+    present = read_schema(cursor, table)
+    if present is None:
+        cursor.execute(f"CREATE TABLE {full_name(table)} ({_column_list(wanted.columns)})")
+        _remember(cursor, table, wanted)
+        return SchemaChange(created=True)
+    return _widen(cursor, table, present, wanted)
+
+
+def drop_relation(cursor: Connection, table: TableRef) -> bool:
+    """Drop a table or a view; whether it was there."""
+    kind = relation_kind(cursor, table)
+    if kind is None:
+        return False
+    cursor.execute(f"DROP {kind} {full_name(table)}")
+    cursor.execute(f"DELETE FROM {quote(table.dataset, '_table_metadata')} WHERE name = $name", {"name": table.name})
+    return True
+
+
+def relation_kind(cursor: Connection, table: TableRef) -> str | None:
+    """TABLE, VIEW, or None where there is neither."""
+    return dict(relations(cursor, table.dataset)).get(table.name)
+
+
+def relations(cursor: Connection, dataset: DatasetRef) -> list[tuple[str, str]]:
+    """The dataset's own tables and views as (name, TABLE or VIEW), sorted, internal ones left out."""
+    rows = cursor.execute(
+        "SELECT table_name, 'TABLE' FROM duckdb_tables() WHERE database_name = $dataset AND NOT internal"
+        " UNION ALL SELECT view_name, 'VIEW' FROM duckdb_views() WHERE database_name = $dataset AND NOT internal"
+        " ORDER BY 1",
+        {"dataset": dataset.name},
+    ).fetchall()
+    return [(name, kind) for name, kind in rows if not name.startswith("_")]
+
+
+def duckdb_type(column: Column) -> str:
+    """DuckDB's type of a column, nested ones included."""
+    name = canonical_type(column.type)
+    if name == "STRUCT":
+        inside = ", ".join(f"{identifier(child.name)} {duckdb_type(child)}" for child in column.fields)
+        base = f"STRUCT({inside})"
+    else:
+        base = _TYPES[name]
+    return f"{base}[]" if column.mode == "REPEATED" else base
+
+
+def _column_list(columns: tuple[Column, ...]) -> str:
+    return ", ".join(_declaration(column) for column in columns)
+
+
+def _declaration(column: Column) -> str:
+    required = " NOT NULL" if column.mode == "REQUIRED" else ""
+    return f"{identifier(column.name)} {duckdb_type(column)}{required}"
+
+
+def _widen(cursor: Connection, table: TableRef, present: TableSchema, wanted: TableSchema) -> SchemaChange:
+    faults = list(_faults(present.columns, wanted.columns, ""))
+    faults += [_required_fault(column) for column in _added(present, wanted) if column.mode == "REQUIRED"]
+    if faults:
+        raise SchemaMismatch(
+            f"table {table}: {'; '.join(faults)}",
+            hint="A type change needs a new table: give it a new name and load it from the source.",
+        )
+    added = tuple(_add_columns(cursor, table, present.columns, wanted.columns, ""))
+    merged = _merge(present, wanted)
+    if merged != present:
+        _remember(cursor, table, merged)
+    return SchemaChange(columns_added=added)
+
+
+def _added(present: TableSchema, wanted: TableSchema) -> list[Column]:
+    return [column for column in wanted.columns if present.column(column.name) is None]
+
+
+def _required_fault(column: Column) -> str:
+    return f"column {column.name} is new and REQUIRED, which the rows that are there cannot satisfy"
+
+
+def _faults(present: tuple[Column, ...], wanted: tuple[Column, ...], prefix: str) -> Iterator[str]:
+    new = {column.name: column for column in wanted}
+    for old in present:
+        column = new.get(old.name)
+        if column is None:
+            continue
+        name = f"{prefix}{old.name}"
+        if canonical_type(column.type) != canonical_type(old.type):
+            yield f"column {name} is {old.type} and cannot become {column.type}"
+        elif column.mode != old.mode:
+            yield f"column {name} is {old.mode} and cannot become {column.mode}"
+        else:
+            yield from _faults(old.fields, column.fields, f"{name}.")
+
+
+def _add_columns(
+    cursor: Connection, table: TableRef, present: tuple[Column, ...], wanted: tuple[Column, ...], prefix: str
+) -> Iterator[str]:
+    old = {column.name: column for column in present}
+    for column in wanted:
+        path = f"{prefix}{column.name}"
+        if column.name not in old:
+            cursor.execute(f"ALTER TABLE {full_name(table)} ADD COLUMN {_path(path)} {duckdb_type(column)}")
+            yield path
+        elif column.mode == "REPEATED" and canonical_type(column.type) == "STRUCT":
+            yield from _add_columns(cursor, table, old[column.name].fields, column.fields, f"{path}.element.")
+        else:
+            yield from _add_columns(cursor, table, old[column.name].fields, column.fields, f"{path}.")
+
+
+def _path(dotted: str) -> str:
+    return ".".join(identifier(part) for part in dotted.split("."))
+
+
+def _merge(present: TableSchema, wanted: TableSchema) -> TableSchema:
+    """What the table is now: its own columns in their order, then the added ones; the newest description."""
+    return replace(wanted, columns=_merged(present.columns, wanted.columns))
+
+
+def _merged(present: tuple[Column, ...], wanted: tuple[Column, ...]) -> tuple[Column, ...]:
+    new = {column.name: column for column in wanted}
+    kept = tuple(_merged_column(old, new.get(old.name)) for old in present)
+    known = {column.name for column in present}
+    return kept + tuple(column for column in wanted if column.name not in known)
+
+
+def _merged_column(old: Column, new: Column | None) -> Column:
+    if new is None:
+        return old
+    return Column(old.name, old.type, old.mode, new.description, _merged(old.fields, new.fields))
+
+
+def _remember(cursor: Connection, table: TableRef, schema: TableSchema) -> None:
+    values: dict[str, Any] = {"name": table.name, "definition": msgspec.json.encode(schema).decode()}
+    cursor.execute(
+        f"INSERT OR REPLACE INTO {quote(table.dataset, '_table_metadata')} VALUES ($name, $definition)", values
+    )

@@ -1,0 +1,298 @@
+"""The Warehouse protocol on one DuckDB instance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from convergence.catalog.schemas import TableSchema
+from convergence.errors import SchemaMismatch, StatementFailed
+from convergence.kit.money import SCALE
+from convergence.kit.window import Window
+from convergence.sql import Statement
+from convergence.sql.translation import Kind, Translation, translate
+from convergence.tenancy import DatasetRef, TableRef
+from convergence.warehouse.duckdb import publish, results, schema
+from convergence.warehouse.duckdb.instance import Connection, Instance
+from convergence.warehouse.duckdb.staging import Stage
+from convergence.warehouse.protocol import Claim, Estimate, Loaded, SchemaChange, ScopeState, WriteMode
+from convergence.warehouse.rows import RowFitter
+
+T = TypeVar("T")
+
+STAGE_BYTES: Final = 64 * 2**20
+_MOST_DIGITS: Final = 38
+
+
+class DuckDBWarehouse:
+    """Datasets as files under `{data_dir}/warehouse`. Making one opens nothing; the first call does.
+
+    One process at a time holds a data directory; the lock is taken by the first call that needs a file.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, memory_limit: str = "1GB", threads: int = 2, stage_bytes: int = STAGE_BYTES
+    ) -> None:
+        self._instance = Instance(data_dir, memory_limit=memory_limit, threads=threads)
+        self._stage_bytes = stage_bytes
+        self._writers: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._commits: defaultdict[str, int] = defaultdict(int)
+
+    async def open(self) -> None:
+        """Take the directory and start the engine now instead of at first use.
+
+        Raises:
+            WarehouseBusy: another process holds the directory.
+        """
+        await self._instance.call(lambda cursor: cursor.execute("SELECT 1").fetchall())
+
+    async def query(self, statement: Statement, /, *, max_bytes: int | None = None) -> pa.Table:
+        _ = max_bytes  # DuckDB bills no bytes
+        translation = translate(statement)
+        if translation.kind is not Kind.SELECT:
+            raise StatementFailed("query takes a SELECT", hint="Write rows with execute or load.")
+        parameters = bind(statement, translation)
+        return await self._call(
+            statement.dataset, translation, lambda cursor: results.select(cursor, translation.text, parameters)
+        )
+
+    async def execute(self, statement: Statement, /) -> int:
+        translation = translate(statement)
+        if translation.kind is not Kind.DML:
+            raise StatementFailed(
+                "execute takes INSERT, UPDATE, DELETE or MERGE", hint="Read with query; make tables with ensure."
+            )
+        parameters = bind(statement, translation)
+
+        def change(cursor: Connection) -> int:
+            return int(publish.retry_conflicts(lambda: cursor.execute(translation.text, parameters).fetchall())[0][0])
+
+        async with self._writing(statement.dataset):
+            return await self._call(statement.dataset, translation, change)
+
+    async def load(
+        self,
+        table: TableRef,
+        batches: AsyncIterator[pa.RecordBatch],
+        /,
+        *,
+        mode: WriteMode,
+        keys: Sequence[str] = (),
+        window: Window | None = None,
+        claim: Claim | None = None,
+        rejects: pa.Table | None = None,
+    ) -> Loaded:
+        definition, rejects_definition = await self._definitions(table)
+        check_request(table, definition, mode, keys, window, claim)
+        window = window if mode is WriteMode.REPLACE_WINDOW else None
+        fitter = RowFitter(definition, window)
+        with Stage(self._instance.folder / ".spill", fitter.empty().schema, limit_bytes=self._stage_bytes) as stage:
+            await stage.fill(batches, fitter.fit)
+            load = publish.Load(
+                table=table,
+                schema=definition,
+                source=stage.source(),
+                rows=fitter.rows,
+                mode=mode,
+                keys=tuple(keys),
+                window=window,
+                claim=claim,
+                rejects=_fit_rejects(table, rejects, rejects_definition, window),
+                rejects_schema=rejects_definition,
+            )
+            async with self._writing(table.dataset):
+                return await self._run(table.dataset, lambda cursor: publish.publish(cursor, load))
+
+    async def scopes(self, dataset: DatasetRef, stream: str, window: Window, /) -> list[ScopeState]:
+        anything = TableRef(dataset, "")
+        return await self._run(dataset, lambda cursor: publish.read_scopes(cursor, anything, stream, window))
+
+    async def ensure_dataset(self, dataset: DatasetRef, /) -> bool:
+        missing = not self._instance.exists(dataset)
+        async with self._writing(dataset):
+            await self._instance.call(lambda cursor: self._instance.attach(cursor, dataset, create=True))
+        return missing
+
+    async def ensure(self, table: TableRef, schema_: TableSchema, /) -> SchemaChange:
+        return await self._define(table.dataset, lambda cursor: schema.ensure_table(cursor, table, schema_))
+
+    async def ensure_view(self, view: TableRef, statement: Statement, /) -> bool:
+        translation = translate(statement)
+        if translation.kind is not Kind.SELECT or translation.parameters:
+            raise StatementFailed(f"view {view} needs a SELECT without parameters", hint="Write the values out.")
+
+        def replace(cursor: Connection) -> bool:
+            self._attach(cursor, translation.tables)
+            missing = schema.relation_kind(cursor, view) is None
+            cursor.execute(f"CREATE OR REPLACE VIEW {schema.full_name(view)} AS {translation.text}")
+            return missing
+
+        return await self._define(view.dataset, replace)
+
+    async def tables(self, dataset: DatasetRef, /) -> list[str]:
+        if not self._instance.exists(dataset):
+            return []
+        found = await self._run(dataset, lambda cursor: schema.relations(cursor, dataset))
+        return [name for name, _kind in found]
+
+    async def drop(self, table: TableRef, /) -> None:
+        if self._instance.exists(table.dataset):
+            await self._define(table.dataset, lambda cursor: schema.drop_relation(cursor, table))
+
+    async def drop_dataset(self, dataset: DatasetRef, /) -> None:
+        async with self._writing(dataset):
+            await self._instance.call(lambda cursor: self._instance.detach(cursor, dataset))
+            path = self._instance.path(dataset)
+            for file in (path, path.with_name(f"{path.name}.wal")):
+                await asyncio.to_thread(file.unlink, missing_ok=True)
+
+    async def estimate(self, statement: Statement, /) -> Estimate:
+        translation = translate(statement)
+        parameters = bind(statement, translation)
+
+        def explain(cursor: Connection) -> None:
+            cursor.execute(f"EXPLAIN {translation.text}", parameters).fetchall()
+
+        await self._call(statement.dataset, translation, explain)
+        return Estimate(translation.tables)
+
+    async def ping(self) -> None:
+        await self._instance.call(self._touch)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._instance.close)
+
+    def _touch(self, cursor: Connection) -> None:
+        """Read one row of every open dataset."""
+        for name in self._instance.attached():
+            cursor.execute(f"SELECT * FROM {schema.quote(DatasetRef(name), '_dataset')} LIMIT 1").fetchall()
+
+    async def _definitions(self, table: TableRef) -> tuple[TableSchema, TableSchema | None]:
+        def read(cursor: Connection) -> tuple[TableSchema, TableSchema | None]:
+            return schema.require_schema(cursor, table), schema.read_schema(cursor, table.rejects)
+
+        return await self._run(table.dataset, read)
+
+    async def _define(self, dataset: DatasetRef, change: Callable[[Connection], T]) -> T:
+        """DDL stands alone, and is checkpointed: replaying it together with rows is where DuckDB has lost files."""
+
+        def run(cursor: Connection) -> T:
+            result = change(cursor)
+            with suppress(duckdb.TransactionException):  # a reader is in the way; the next one will do it
+                cursor.execute(f'CHECKPOINT "{dataset.name}"')
+            return result
+
+        async with self._writing(dataset):
+            return await self._run(dataset, run)
+
+    def _writing(self, dataset: DatasetRef) -> _Writing:
+        return _Writing(self._writers[dataset.name], self._commits, dataset.name)
+
+    async def _run(self, dataset: DatasetRef, function: Callable[[Connection], T]) -> T:
+        def attached(cursor: Connection) -> T:
+            self._instance.attach(cursor, dataset)
+            return function(cursor)
+
+        return await self._instance.call(attached)
+
+    async def _call(self, dataset: DatasetRef, translation: Translation, function: Callable[[Connection], T]) -> T:
+        def attached(cursor: Connection) -> T:
+            self._attach(cursor, translation.tables)
+            return function(cursor)
+
+        return await self._run(dataset, attached)
+
+    def _attach(self, cursor: Connection, tables: frozenset[TableRef]) -> None:
+        for dataset in {table.dataset for table in tables}:
+            self._instance.attach(cursor, dataset)
+
+
+@dataclass(slots=True)
+class _Writing:
+    """One writer at a time for a dataset; whatever it did, readers look again."""
+
+    lock: asyncio.Lock
+    commits: defaultdict[str, int]
+    dataset: str
+
+    async def __aenter__(self) -> None:
+        await self.lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.commits[self.dataset] += 1
+        self.lock.release()
+
+
+def bind(statement: Statement, translation: Translation) -> dict[str, Any]:
+    """The parameters that the text uses.
+
+    Raises:
+        StatementFailed: one is missing, or an amount that NUMERIC cannot hold (DuckDB would make it a double).
+    """
+    missing = sorted(translation.parameters - statement.parameters.keys())
+    if missing:
+        raise StatementFailed(f"no value for @{', @'.join(missing)}", hint="Give every parameter a value.")
+    return {name: _bound(name, statement.parameters[name]) for name in sorted(translation.parameters)}
+
+
+def _bound(name: str, value: Any) -> Any:
+    if isinstance(value, Decimal):
+        _check_amount(name, value)
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_bound(name, item) for item in value]
+    return value
+
+
+def _check_amount(name: str, value: Decimal) -> None:
+    exponent = value.as_tuple().exponent
+    exact = value.is_finite() and isinstance(exponent, int) and exponent >= -SCALE
+    if not exact or value.adjusted() >= _MOST_DIGITS - SCALE:
+        raise StatementFailed(f"@{name}: {value} is not a NUMERIC(38, 9)", hint="Round it to nine places first.")
+
+
+def check_request(
+    table: TableRef,
+    definition: TableSchema,
+    mode: WriteMode,
+    keys: Sequence[str],
+    window: Window | None,
+    claim: Claim | None,
+) -> None:
+    """Refuse what a mode cannot mean, before a row is read.
+
+    Raises:
+        SchemaMismatch: keys or a window are missing, or name no column of the table.
+    """
+    faults = []
+    if mode is WriteMode.MERGE and not keys:
+        faults.append("merge needs keys")
+    if mode is WriteMode.REPLACE_WINDOW and window is None:
+        faults.append("replace_window needs a window")
+    if mode is WriteMode.REPLACE_WINDOW and definition.partition_column is None:
+        faults.append("replace_window needs a partition column")
+    named = [*keys, *([claim.amount_column] if claim and claim.amount_column else [])]
+    faults += [f"no column {name}" for name in named if definition.column(name) is None]
+    if faults:
+        raise SchemaMismatch(f"table {table}: {'; '.join(faults)}", hint="Correct the load's mode, keys or window.")
+
+
+def _fit_rejects(
+    table: TableRef, rejects: pa.Table | None, definition: TableSchema | None, window: Window | None
+) -> pa.Table | None:
+    """No rejects at all are an empty table of them: the day's old ones go with its old rows."""
+    if definition is None:
+        if rejects is not None and rejects.num_rows:
+            raise SchemaMismatch(f"table {table.rejects} does not exist", hint="Create it with ensure first.")
+        return None
+    fitter = RowFitter(definition, window if definition.partition_column else None)
+    batches = [fitter.fit(batch) for batch in rejects.to_batches()] if rejects is not None else []
+    return pa.Table.from_batches(batches, fitter.empty().schema)
