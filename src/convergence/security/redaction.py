@@ -163,7 +163,7 @@ def redact_value(value: Any, depth: int = 0) -> Any:
 
 
 def _redact_key(key: Any) -> Any:
-    return redact(key) if isinstance(key, str) else key
+    return key if isinstance(key, int | float | None) else redact(str(key))
 
 
 def _entry(key: Any, item: Any, depth: int) -> Any:
