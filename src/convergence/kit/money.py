@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
+from functools import reduce
 
 SCALE = 9
 QUANTUM = Decimal(1).scaleb(-SCALE)
@@ -21,7 +22,7 @@ def parse_amount(text: str | int | Decimal) -> Decimal:
         amount = Decimal(text)
     except InvalidOperation as error:
         raise ValueError(f"not a number: {text!r}") from error
-    if not amount.is_finite() or abs(amount) >= _LIMIT:
+    if not amount.is_finite() or amount.copy_abs() >= _LIMIT:
         raise ValueError(f"not a finite amount below 1e29: {text!r}")
     return quantize(amount)
 
@@ -53,17 +54,17 @@ def allocate(total: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
         raise ValueError("nothing to allocate to")
     if min(weights) < 0:
         raise ValueError("a weight is negative")
-    whole = _WIDE.add(sum(weights, Decimal(0)), Decimal(0))
+    whole = reduce(_WIDE.add, weights)
     if not whole:
         weights, whole = [Decimal(1)] * len(weights), Decimal(len(weights))
     sign = -1 if total < 0 else 1
-    units = int(abs(quantize(total)).scaleb(SCALE, context=_WIDE))
+    units = int(quantize(total).copy_abs().scaleb(SCALE, context=_WIDE))
     floors: list[int] = []
     remainders: list[Decimal] = []
     for weight in weights:
         exact = _WIDE.divide(_WIDE.multiply(Decimal(units), weight), whole)
         floors.append(int(exact))
-        remainders.append(exact - int(exact))
+        remainders.append(_WIDE.subtract(exact, int(exact)))
     order = sorted(range(len(weights)), key=lambda index: (-remainders[index], index))
     for index in order[: units - sum(floors)]:
         floors[index] += 1

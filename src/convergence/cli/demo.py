@@ -1,0 +1,217 @@
+"""demo: costs in a minute, without an account, a key or a server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from convergence.cli.display import build_bars, build_cost_table, open_console
+from convergence.cli.gateway import Gateway, open_embedded
+from convergence.cli.options import run_async
+from convergence.cli.runs import await_run
+from convergence.errors import StepFailed
+from convergence.kit.money import format_usd
+from convergence.kit.window import DAY
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from convergence.settings import Settings
+    from convergence.simulator import SimulatorProcess
+
+ORG: Final = "demo"
+SEED: Final = 7
+_KEY: Final = "sk-admin-demo-0123456789abcdef"  # opens nothing but the simulator
+_PIPELINES: Final = ("openai/usage_cost", "openai/subscriptions")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The days to load, all before today."""
+
+    first: date
+    last: date
+
+    @property
+    def days(self) -> dict[str, str]:
+        return {"start_date": self.first.isoformat(), "end_date": self.last.isoformat()}
+
+
+def demo(
+    days: Annotated[int, typer.Option(min=1, max=366, help="Days of history to load.")] = 30,
+    rows_per_day: Annotated[int, typer.Option(min=1, help="Usage rows of a usual day.")] = 200,
+) -> None:
+    """Load 30 simulated days of every provider and show what they cost."""
+    last = datetime.now(UTC).date() - DAY
+    run_async(_demo(Plan(last - timedelta(days=days - 1), last), rows_per_day))
+
+
+async def _demo(plan: Plan, rows_per_day: int) -> None:
+    from convergence.settings import load_settings
+    from convergence.simulator import SimulatorProcess
+    from convergence.telemetry import configure_logging
+
+    started = time.monotonic()
+    console = open_console()
+    folder = load_settings().data_dir / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    configure_logging("ERROR", json=False)
+    with SimulatorProcess(
+        key=_KEY, seed=SEED, days=len_days(plan), rows_per_day=rows_per_day, end_day=plan.last
+    ) as simulator:
+        settings = load_settings({**_inherited(), "DATA_DIR": str(folder), **simulator.environment})
+        async with open_embedded(settings, work=True) as gateway:
+            await _load(console, gateway, simulator, plan)
+            matches = await _show(console, gateway, plan, simulator.truth())
+    _show_next(console, folder, time.monotonic() - started)
+    if not matches:
+        raise typer.Exit(1)
+
+
+def len_days(plan: Plan) -> int:
+    return (plan.last - plan.first).days + 1
+
+
+def _inherited() -> dict[str, str]:
+    """The environment without what would point the demo at real providers or another warehouse."""
+    ours = {"WAREHOUSE", "QUEUE_BACKEND", "LOCK_BACKEND", "KMS_BACKEND", "ENVIRONMENT", "DATA_DIR"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+async def _load(console: Console, gateway: Gateway, simulator: SimulatorProcess, plan: Plan) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<42}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        await _step(progress, "Bootstrap the platform", _bootstrap(gateway))
+        await _step(progress, f"Onboard the organization {ORG}", _onboard(gateway))
+        await _step(progress, "Set up OpenAI with a sealed credential", _set_up(gateway, simulator))
+        for pipeline in _PIPELINES:
+            await _run_pipeline(progress, gateway, pipeline, plan)
+        await _step(progress, "Map people to teams", _map_teams(gateway, simulator, plan))
+
+
+async def _step(progress: Progress, title: str, work: Awaitable[str]) -> None:
+    task = progress.add_task(title, total=1, note="")
+    progress.update(task, completed=1, note=await work)
+
+
+async def _bootstrap(gateway: Gateway) -> str:
+    answer = await gateway.call("POST", "/admin/bootstrap", body={})
+    return f"{len(answer['tables_created'])} tables created"
+
+
+async def _onboard(gateway: Gateway) -> str:
+    body = {
+        "org_slug": ORG,
+        "company_name": "Demo Company",
+        "admin_email": "admin@example.com",
+        "subscription_plan": "SCALE",
+    }
+    check = await gateway.call("POST", "/organizations/dryrun", body=body)
+    if not check["ready_for_onboarding"]:
+        return "was there"
+    answer = await gateway.call("POST", "/organizations/onboard", body=body)
+    return f"dataset {answer['dataset_id']}"
+
+
+async def _set_up(gateway: Gateway, simulator: SimulatorProcess) -> str:
+    body = {"credential": simulator.key, "credential_name": "simulator"}
+    answer = await gateway.call("POST", f"/integrations/{ORG}/openai/setup", org=ORG, body=body)
+    return str(answer["validation_status"])
+
+
+async def _run_pipeline(progress: Progress, gateway: Gateway, pipeline: str, plan: Plan) -> None:
+    accepted = await gateway.call("POST", f"/pipelines/run/{ORG}/{pipeline}", org=ORG, body=plan.days)
+    run_id = accepted["pipeline_logging_id"]
+    steps = (await gateway.call("GET", f"/pipelines/runs/{run_id}", org=ORG))["steps"]
+    task = progress.add_task(f"Run {pipeline}", total=len(steps), note="")
+    watch = asyncio.create_task(_watch(gateway, run_id, lambda done, rows: progress.update(task, completed=done, note=rows)))
+    record = await await_run(gateway, ORG, run_id)
+    watch.cancel()
+    if record["status"] != "COMPLETED":
+        raise StepFailed(f"{pipeline}: {record['error_message']}", hint=f"convergence runs show {ORG} {run_id}")
+    rows = sum(step["rows_processed"] or 0 for step in record["steps"])
+    progress.update(task, completed=len(steps), note=f"{rows:,} rows")
+
+
+async def _watch(gateway: Gateway, run_id: str, show: Callable[[int, str], None]) -> None:
+    while True:
+        record = await gateway.call("GET", f"/pipelines/runs/{run_id}", org=ORG)
+        running = [step["step_id"] for step in record["steps"] if step["status"] == "RUNNING"]
+        show(sum(step["status"] == "COMPLETED" for step in record["steps"]), ", ".join(running))
+        await asyncio.sleep(0.2)
+
+
+async def _map_teams(gateway: Gateway, simulator: SimulatorProcess, plan: Plan) -> str:
+    """Who is in which team: the simulator's people, as a company would keep them in a sheet."""
+    from convergence.costs.identity import replace_identity_mapping
+
+    assert gateway.platform is not None  # noqa: S101 - an embedded gateway has one
+    platform = gateway.platform
+    rows = [{**person, "valid_from": plan.first} for person in simulator.people()]
+    await replace_identity_mapping(platform.warehouse, platform.catalog, platform.scope.org(ORG), rows, platform.clock)
+    return f"{len(rows)} people"
+
+
+async def _show(console: Console, gateway: Gateway, plan: Plan, truth: dict[str, Any]) -> bool:
+    console.print()
+    for key, limit in (("provider", None), ("model", 10), ("team", None)):
+        report = await _costs(gateway, plan, group_by=key, granularity="total")
+        console.print(build_cost_table(f"Cost by {key}, {plan.first} to {plan.last}", [key], report, limit=limit))
+    daily = await _costs(gateway, plan, group_by="", granularity="day")
+    console.print("Cost by day", style="italic")
+    for line in build_bars([(row["day"], Decimal(row["billed_cost"])) for row in daily["rows"]]):
+        console.print(line, markup=False)
+    return _compare(console, Decimal(daily["total"]["billed_cost"]), Decimal(truth["reported_cost"]["total"]))
+
+
+async def _costs(gateway: Gateway, plan: Plan, *, group_by: str, granularity: str) -> dict[str, Any]:
+    params = {**plan.days, "group_by": group_by or None, "granularity": granularity}
+    report: dict[str, Any] = await gateway.call("GET", f"/costs/{ORG}", org=ORG, params=params)
+    return report
+
+
+def _compare(console: Console, ours: Decimal, theirs: Decimal) -> bool:
+    console.print()
+    console.print(f"Convergence says  {format_usd(ours):>14}  ({ours})", markup=False)
+    console.print(f"The provider says {format_usd(theirs):>14}  ({theirs})", markup=False)
+    if ours == theirs:
+        console.print("Equal to the last digit.", style="bold green")
+    else:
+        console.print(f"They differ by {ours - theirs}.", style="bold red")
+    return ours == theirs
+
+
+def _show_next(console: Console, folder: Path, seconds: float) -> None:
+    place = os.path.relpath(folder)
+    console.print(f"\nDone in {seconds:.0f} s. The data lies in {place}. Ask it more:\n", markup=False)
+    for line in (
+        f"export DATA_DIR={place} PATH=$PWD/.venv/bin:$PATH",
+        f"convergence costs {ORG} --group-by model,team --from {datetime.now(UTC).date() - timedelta(days=7)}",
+        f'convergence query {ORG} "SELECT model, SUM(quantity) AS tokens FROM openai_cost_daily GROUP BY model"',
+        f"convergence runs list {ORG}",
+        "convergence serve   # the same over HTTP, on port 8080",
+    ):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(demo)
