@@ -1,0 +1,1 @@
+"""OpenAI: usage, reported cost, directory, cost and seat plans. Modules with an underscore are no processors."""

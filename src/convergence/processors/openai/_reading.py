@@ -1,0 +1,173 @@
+"""Reading a window of a report: every page of it, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from convergence.connectors import CursorToken, ProviderClient, bearer
+from convergence.connectors.decode import decode_page
+from convergence.errors import ProviderMisbehaved, ProviderRejected
+from convergence.kit.clock import today
+from convergence.kit.window import Window, midnight
+from convergence.processors.openai._reports import Report
+from convergence.steps import StepContext
+from convergence.steps.loading import Rejected
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from convergence.catalog.schemas import TableSchema
+    from convergence.connectors.strict_rows import Reject
+
+PROVIDER = "openai"
+SCHEDULED = "scheduler"
+
+
+@dataclass(slots=True)
+class Reading:
+    """Rows of one report and window. `bytes_read` is its size on the wire, to choose the next window by."""
+
+    report: Report
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    rejects: list[Rejected] = field(default_factory=list)
+    unknown_fields: frozenset[str] = frozenset()
+    bytes_read: int = 0
+
+
+async def open_client(context: StepContext, requests_per_second: float | None) -> ProviderClient:
+    """A client with the organization's admin key."""
+    key = await context.credentials.reveal(context.tenant, PROVIDER)
+    return context.http.client(context.tenant.org_slug, PROVIDER, bearer(key), requests_per_second=requests_per_second)
+
+
+def choose_window(context: StepContext, restatement_days: int) -> Window:
+    """The run's days; a daily run reads the days before them again, a backfill exactly what it was asked for."""
+    days = context.days
+    is_latest = len(days) == 1 and days.last >= today(context.clock) - timedelta(days=1)
+    if context.run.trigger_type != SCHEDULED and not is_latest:
+        return days
+    return Window(days.start - timedelta(days=restatement_days), days.end)
+
+
+async def read_report(client: ProviderClient, report: Report, window: Window) -> Reading:
+    """All pages of a window, in one piece. A cursor that stops working starts the window again, once.
+
+    Raises:
+        TooLarge: page_too_large: ask for fewer days.
+        ProviderMisbehaved: an endless or lost cursor, or a bucket that is no UTC day.
+    """
+    try:
+        return await _read_pages(client, report, window)
+    except _CursorRefused:
+        try:
+            return await _read_pages(client, report, window)
+        except _CursorRefused as again:
+            raise again.rejection from None
+
+
+class _CursorRefused(Exception):  # noqa: N818 (caught in this module)
+    def __init__(self, rejection: ProviderRejected) -> None:
+        super().__init__(str(rejection))
+        self.rejection = rejection
+
+
+async def _read_pages(client: ProviderClient, report: Report, window: Window) -> Reading:
+    reading = Reading(report)
+    pages = client.pages(
+        report.path,
+        _build_params(report, window),
+        CursorToken(),
+        stream=f"{PROVIDER}.{report.name}",
+        window=f"{window.start}_{window.end}",
+    )
+    try:
+        async for page in pages:
+            _add_page(reading, page.body, window)
+    except ProviderRejected as error:
+        if error.status == 400 and reading.bytes_read:
+            raise _CursorRefused(error) from error
+        raise
+    return reading
+
+
+def _build_params(report: Report, window: Window) -> list[tuple[str, str]]:
+    """One bucket a day, as many as the window has: the parameters stay the same from page to page."""
+    return [
+        ("start_time", _seconds(window.start)),
+        ("end_time", _seconds(window.end)),
+        ("bucket_width", "1d"),
+        ("limit", str(len(window))),
+        *(("group_by", dimension) for dimension in report.dimensions),
+    ]
+
+
+def _seconds(day: date) -> str:
+    return str(int(midnight(day).timestamp()))
+
+
+def _add_page(reading: Reading, body: bytes, window: Window) -> None:
+    page = decode_page(body, reading.report.layout)
+    _check_buckets(page.rows)
+    reading.batches.append(page.rows)
+    reading.rejects.extend(_reject(reject, window) for reject in page.rejects)
+    reading.unknown_fields |= page.unknown_fields
+    reading.bytes_read += len(body)
+
+
+def _check_buckets(rows: pa.RecordBatch) -> None:
+    """A bucket that starts inside a day is a part of it, and must never replace the day."""
+    import pyarrow.compute as pc
+
+    starts = pc.unique(rows["start_time"]).to_pylist()
+    partial = [start for start in starts if start != midnight(start.date())]
+    if partial:
+        raise ProviderMisbehaved(
+            f"a daily bucket starts at {min(partial):%Y-%m-%d %H:%M:%S} UTC, not at midnight", code="partial_bucket"
+        )
+
+
+def _reject(reject: Reject, window: Window) -> Rejected:
+    start = reject.bucket.get("start_time")
+    day = start.date() if isinstance(start, datetime) else window.start
+    return Rejected(day, reject.reason, reject.error_path, reject.raw_json)
+
+
+def build_rows(
+    readings: Sequence[Reading], schema: TableSchema, constants: Mapping[str, Mapping[str, Any]], first_open_day: date
+) -> pa.Table:
+    """Rows of all readings in the table's columns, without the lineage ones.
+
+    `constants` gives each report, by name, the values that all of its rows share.
+    """
+    import pyarrow as pa
+
+    from convergence.warehouse.arrow import build_arrow_schema
+
+    wanted = build_arrow_schema(schema)
+    names = [column.name for column in schema.measures_and_dimensions]
+    target = pa.schema([pa.field(name, wanted.field(name).type) for name in names])
+    parts = [target.empty_table()]
+    for reading in readings:
+        values = {"group_by": reading.report.group_by, **constants.get(reading.report.name, {})}
+        parts.extend(_fit(batch, target, values, first_open_day) for batch in reading.batches if batch.num_rows)
+    return pa.concat_tables(parts)
+
+
+def _fit(batch: pa.RecordBatch, target: pa.Schema, values: Mapping[str, Any], first_open_day: date) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    days = pc.cast(batch["start_time"], pa.date32())
+    known = {
+        "usage_date": days,
+        "is_provisional": pc.greater_equal(days, pa.scalar(first_open_day, pa.date32())),
+        **{name: pa.repeat(pa.scalar(value), batch.num_rows) for name, value in values.items()},
+        **{name: batch[name] for name in batch.schema.names if name in target.names},
+    }
+    columns = [
+        known[name] if name in known else pa.nulls(batch.num_rows, target.field(name).type) for name in target.names
+    ]
+    return pa.Table.from_arrays(columns, schema=target)

@@ -1,0 +1,186 @@
+"""openai.usage: what was used, from all ten usage endpoints, day by day."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from convergence.connectors import ProviderClient
+from convergence.errors import ProviderMisbehaved, TooLarge
+from convergence.kit.clock import today
+from convergence.kit.jsontext import dumps
+from convergence.kit.window import Window
+from convergence.processors.openai._reading import Reading, build_rows, choose_window, open_client, read_report
+from convergence.processors.openai._reports import USAGE_REPORTS, Report
+from convergence.steps import StepContext, StepResult
+from convergence.steps.loading import DayLoad, Fetched, Published, Rejected, publish_days
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TABLE = "openai_usage_daily_raw"
+STREAM = "openai.usage"
+MOST_DAYS = 31  # buckets of one page
+PAGE_BYTES = 8 * 1024 * 1024
+_NAMES = tuple(report.name for report in USAGE_REPORTS)
+
+
+class Config(BaseModel):
+    """`restatement_days` before the window are read again by a daily run; `endpoints` narrows what is read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    restatement_days: int = Field(default=3, ge=0, le=45)
+    endpoints: tuple[str, ...] = Field(default=_NAMES, min_length=1)
+    requests_per_second: float | None = Field(default=None, gt=0)
+
+    def reports(self) -> tuple[Report, ...]:
+        return tuple(report for report in USAGE_REPORTS if report.name in self.endpoints)
+
+
+def get_engine() -> UsageProcessor:
+    return UsageProcessor()
+
+
+class UsageProcessor:
+    """Reads windows of a few days, each whole over all endpoints, and publishes one before it reads the next."""
+
+    async def execute(self, step_config: Mapping[str, Any], context: StepContext, /) -> StepResult:
+        config = Config.model_validate(step_config)
+        client = await open_client(context, config.requests_per_second)
+        source = _UsageSource(context, client, config.reports())
+        total = Published()
+        sizes = _WindowSizes()
+        for window in sizes.cut(choose_window(context, config.restatement_days)):
+            try:
+                fetched, largest = await source.read(window)
+            except TooLarge:
+                if not sizes.shrink(window):
+                    raise
+                continue
+            sizes.grow(window, largest)
+            total.extend(await publish_days(context, DayLoad(TABLE, STREAM), fetched, fetch_again=source.read_again))
+            context.report(total.rows)
+        total.check()
+        return StepResult(total.rows, {**total.metadata, "requests_bytes": source.bytes_read}, source.warnings)
+
+
+class _WindowSizes:
+    """Cuts a window from its end, newest days first, into pieces that keep a page below PAGE_BYTES."""
+
+    def __init__(self) -> None:
+        self._days = 1
+        self._is_refused = False
+
+    def cut(self, whole: Window) -> Iterator[Window]:
+        end = whole.end
+        while end > whole.start:
+            window = Window(max(whole.start, end - timedelta(days=self._days)), end)
+            self._is_refused = False
+            yield window
+            if not self._is_refused:
+                end = window.start
+
+    def grow(self, window: Window, largest: int) -> None:
+        """`largest` is what one endpoint sent for the window, in bytes."""
+        per_day = max(1, largest // len(window))
+        self._days = max(1, min(MOST_DAYS, PAGE_BYTES // per_day))
+
+    def shrink(self, window: Window) -> bool:
+        """Cut the same days smaller; False when they are one day already."""
+        self._is_refused = len(window) > 1
+        self._days = max(1, len(window) // 2)
+        return self._is_refused
+
+
+class _UsageSource:
+    """All endpoints of a window, two at a time."""
+
+    def __init__(self, context: StepContext, client: ProviderClient, reports: Sequence[Report]) -> None:
+        self._context = context
+        self._client = client
+        self._reports = reports
+        self._slots = asyncio.Semaphore(2)
+        self._unknown: set[str] = set()
+        self.bytes_read = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        if not self._unknown:
+            return ()
+        return (f"OpenAI sends fields that no column takes: {', '.join(sorted(self._unknown))}",)
+
+    async def read_again(self, window: Window) -> Fetched:
+        fetched, _ = await self.read(window)
+        return fetched
+
+    async def read(self, window: Window) -> tuple[Fetched, int]:
+        """The window's rows, and the bytes of its largest endpoint."""
+        readings = await _gather([self._read_report(report, window) for report in self._reports])
+        for reading in readings:
+            self._unknown |= reading.unknown_fields
+            self.bytes_read += reading.bytes_read
+        schema = self._context.catalog.schema(TABLE)
+        constants = {report.name: {"endpoint": report.name} for report in self._reports}
+        rows = build_rows(readings, schema, constants, today(self._context.clock))
+        rejects = [reject for reading in readings for reject in reading.rejects]
+        rows, impossible = split_impossible(rows)
+        check_unique(rows)
+        return Fetched(window, rows, [*rejects, *impossible]), max(reading.bytes_read for reading in readings)
+
+    async def _read_report(self, report: Report, window: Window) -> Reading:
+        async with self._slots:
+            return await read_report(self._client, report, window)
+
+
+async def _gather(reads: Sequence[Any]) -> list[Reading]:
+    """All of them, or the first error with the others stopped."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(read) for read in reads]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def split_impossible(rows: pa.Table) -> tuple[pa.Table, list[Rejected]]:
+    """Rows whose cached and cache-write tokens exceed the input tokens they are part of are not priced: refused."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    zero = pa.scalar(0, pa.int64())
+    parts = pc.add(
+        pc.fill_null(rows["input_cached_tokens"], zero), pc.fill_null(rows["input_cache_write_tokens"], zero)
+    )
+    is_bad = pc.greater(parts, pc.fill_null(rows["input_tokens"], zero))
+    if not pc.any(is_bad).as_py():
+        return rows, []
+    reason = "cached and cache-write tokens exceed input_tokens"
+    bad = [
+        Rejected(row["usage_date"], reason, "input_tokens", dumps({**row, "usage_date": str(row["usage_date"])}))
+        for row in rows.filter(is_bad).to_pylist()
+    ]
+    return rows.filter(pc.invert(is_bad)), bad
+
+
+def check_unique(rows: pa.Table) -> None:
+    """The same dimensions twice means that pages shifted under the cursor, or that a group is missing.
+
+    Raises:
+        ProviderMisbehaved: duplicate_rows.
+    """
+    dimensions = ["usage_date", "endpoint", "project_id", "user_id", "api_key_id", "model", "batch", "service_tier"]
+    dimensions += ["size", "source", "vector_store_id", "context_level"]
+    groups = rows.group_by(dimensions).aggregate([([], "count_all")])
+    if groups.num_rows == rows.num_rows:
+        return
+    day = min(row["usage_date"] for row in groups.to_pylist() if row["count_all"] > 1)
+    raise ProviderMisbehaved(
+        f"OpenAI sent {rows.num_rows - groups.num_rows} usage rows twice, the first on {day}; nothing was written",
+        code="duplicate_rows",
+        hint="Pages shifted while they were read. Run it again.",
+    )
