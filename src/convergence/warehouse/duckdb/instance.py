@@ -34,7 +34,7 @@ class Instance:
 
     def __init__(self, data_dir: Path, *, memory_limit: str, threads: int, workers: int = 8) -> None:
         self.folder = data_dir.absolute() / "warehouse"
-        self._config = {
+        self._config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
             "threads": str(threads),
             "async_threads": "1",

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -25,6 +25,7 @@ from convergence.warehouse.duckdb.tables import quote
 from convergence.warehouse.protocol import Claim, Loaded, ScopeState, WriteMode
 
 Connection = duckdb.DuckDBPyConnection
+T = TypeVar("T")
 
 WHOLE_TABLE: Final = date(1, 1, 1)  # the scope's day of a load that has no window
 _ATTEMPTS: Final = 6
@@ -91,7 +92,7 @@ def publish(cursor: Connection, load: Load) -> Loaded:
     return retry_conflicts(lambda: _transaction(cursor, load, days))
 
 
-def retry_conflicts(action: Callable[[], Any]) -> Any:
+def retry_conflicts(action: Callable[[], T]) -> T:
     """Run it again, a few times, while another transaction wins.
 
     Raises:
@@ -164,14 +165,15 @@ def _plan(cursor: Connection, load: Load, claim: Claim, days: list[Day]) -> _Pla
     present = _present_rows(cursor, load)
     plan = _Plan()
     for day in days:
-        scope = committed.get(day.day)
-        (plan.left if scope and _is_same(load, claim, scope, day, present) else plan.written).append(day)
+        before = committed.get(day.day)
+        same = before is not None and _is_same(load, before, day, present)
+        (plan.left if same else plan.written).append(day)
     return plan
 
 
-def _is_same(load: Load, claim: Claim, scope: ScopeState, day: Day, present: dict[date, int] | None) -> bool:
+def _is_same(load: Load, scope: ScopeState, day: Day, present: dict[date, int] | None) -> bool:
     if load.mode is WriteMode.APPEND:
-        return scope.load_id == claim.load_id
+        return load.claim is not None and scope.load_id == load.claim.load_id
     if load.mode is WriteMode.MERGE or scope.content_digest != day.content_digest:
         return False
     return present is None or present.get(day.day, 0) == scope.rows
@@ -229,27 +231,32 @@ def _day_row(day: Day, outcome: str) -> dict[str, object]:
 
 def _replace(cursor: Connection, load: Load, days: list[date] | None) -> None:
     """Rows out, rows in. `days` None means all that the load covers."""
-    _replace_rows(cursor, load, load.table, load.schema, "source_rows", days)
+    _replace_rows(cursor, load, _Target(load.table, load.schema, "source_rows"), days)
     if load.rejects_schema is not None and load.rejects is not None:
-        _replace_rows(cursor, load, load.table.rejects, load.rejects_schema, "source_rejects", days)
+        _replace_rows(cursor, load, _Target(load.table.rejects, load.rejects_schema, "source_rejects"), days)
 
 
-def _replace_rows(
-    cursor: Connection, load: Load, table: TableRef, schema: TableSchema, source: str, days: list[date] | None
-) -> None:
-    columns = ", ".join(identifier(column.name) for column in schema.columns)
-    condition, values = "true", {}
+@dataclass(frozen=True, slots=True)
+class _Target:
+    table: TableRef
+    schema: TableSchema
+    source: str
+
+
+def _replace_rows(cursor: Connection, load: Load, target: _Target, days: list[date] | None) -> None:
+    name = full_name(target.table)
+    columns = ", ".join(identifier(column.name) for column in target.schema.columns)
+    condition: str = "true"
+    values: dict[str, Any] = {}
     match load.mode:
         case WriteMode.OVERWRITE:
-            cursor.execute(f"DELETE FROM {full_name(table)}")
-        case WriteMode.MERGE if source == "source_rows":
-            cursor.execute(f"DELETE FROM {full_name(table)} AS old WHERE EXISTS ({_same_key(load.keys, source)})")
+            cursor.execute(f"DELETE FROM {name}")
+        case WriteMode.MERGE if target.source == "source_rows":
+            cursor.execute(f"DELETE FROM {name} AS old WHERE EXISTS ({_same_key(load.keys, target.source)})")
         case WriteMode.REPLACE_WINDOW:
-            condition, values = _covered(load, schema, days)
-            cursor.execute(f"DELETE FROM {full_name(table)} WHERE {condition}", values)
-    cursor.execute(
-        f"INSERT INTO {full_name(table)} ({columns}) SELECT {columns} FROM {source} WHERE {condition}", values
-    )
+            condition, values = _covered(load, target.schema, days)
+            cursor.execute(f"DELETE FROM {name} WHERE {condition}", values)
+    cursor.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {target.source} WHERE {condition}", values)
 
 
 def _same_key(keys: Sequence[str], source: str) -> str:

@@ -53,18 +53,21 @@ def _narrow(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _target(data_type: Any) -> Any:
-    if pa.types.is_decimal(data_type):
-        return NUMERIC if data_type.scale <= _SCALE else BIGNUMERIC
-    if pa.types.is_integer(data_type):
-        return pa.int64()
-    if pa.types.is_floating(data_type):
-        return pa.float64()
-    if pa.types.is_timestamp(data_type):
-        return TIMESTAMP if data_type.tz else pa.timestamp("us")
     if pa.types.is_list(data_type) or pa.types.is_large_list(data_type):
         return pa.list_(_target(data_type.value_type))
     if pa.types.is_struct(data_type):
         return pa.struct([pa.field(child.name, _target(child.type)) for child in data_type])
-    if pa.types.is_dictionary(data_type) or pa.types.is_large_string(data_type) or pa.types.is_string_view(data_type):
-        return pa.string()
-    return data_type
+    if pa.types.is_decimal(data_type):
+        return NUMERIC if data_type.scale <= _SCALE else BIGNUMERIC
+    if pa.types.is_timestamp(data_type):
+        return TIMESTAMP if data_type.tz else pa.timestamp("us")
+    return next((target for test, target in _SCALARS if test(data_type)), data_type)
+
+
+_SCALARS: Final[tuple[tuple[Any, Any], ...]] = (
+    (pa.types.is_integer, pa.int64()),
+    (pa.types.is_floating, pa.float64()),
+    (pa.types.is_dictionary, pa.string()),
+    (pa.types.is_large_string, pa.string()),
+    (pa.types.is_string_view, pa.string()),
+)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.dataset
@@ -28,7 +28,7 @@ class Stage:
         self._path: Path | None = None
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

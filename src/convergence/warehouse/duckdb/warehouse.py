@@ -24,6 +24,7 @@ from convergence.tenancy import DatasetRef, TableRef
 from convergence.warehouse.duckdb import publish, results, schema
 from convergence.warehouse.duckdb.instance import Connection, Instance
 from convergence.warehouse.duckdb.staging import Stage
+from convergence.warehouse.duckdb.tables import quote
 from convergence.warehouse.protocol import Claim, Estimate, Loaded, SchemaChange, ScopeState, WriteMode
 from convergence.warehouse.rows import RowFitter
 
@@ -92,7 +93,7 @@ class DuckDBWarehouse:
         rejects: pa.Table | None = None,
     ) -> Loaded:
         definition, rejects_definition = await self._definitions(table)
-        check_request(table, definition, mode, keys, window, claim)
+        check_request(definition, mode, keys=keys, window=window, claim=claim)
         window = window if mode is WriteMode.REPLACE_WINDOW else None
         fitter = RowFitter(definition, window)
         with Stage(self._instance.folder / ".spill", fitter.empty().schema, limit_bytes=self._stage_bytes) as stage:
@@ -174,7 +175,7 @@ class DuckDBWarehouse:
     def _touch(self, cursor: Connection) -> None:
         """Read one row of every open dataset."""
         for name in self._instance.attached():
-            cursor.execute(f"SELECT * FROM {schema.quote(DatasetRef(name), '_dataset')} LIMIT 1").fetchall()
+            cursor.execute(f"SELECT * FROM {quote(DatasetRef(name), '_dataset')} LIMIT 1").fetchall()
 
     async def _definitions(self, table: TableRef) -> tuple[TableSchema, TableSchema | None]:
         def read(cursor: Connection) -> tuple[TableSchema, TableSchema | None]:
@@ -260,12 +261,7 @@ def _check_amount(name: str, value: Decimal) -> None:
 
 
 def check_request(
-    table: TableRef,
-    definition: TableSchema,
-    mode: WriteMode,
-    keys: Sequence[str],
-    window: Window | None,
-    claim: Claim | None,
+    definition: TableSchema, mode: WriteMode, *, keys: Sequence[str], window: Window | None, claim: Claim | None
 ) -> None:
     """Refuse what a mode cannot mean, before a row is read.
 
@@ -282,7 +278,9 @@ def check_request(
     named = [*keys, *([claim.amount_column] if claim and claim.amount_column else [])]
     faults += [f"no column {name}" for name in named if definition.column(name) is None]
     if faults:
-        raise SchemaMismatch(f"table {table}: {'; '.join(faults)}", hint="Correct the load's mode, keys or window.")
+        raise SchemaMismatch(
+            f"table {definition.name}: {'; '.join(faults)}", hint="Correct the load's mode, keys or window."
+        )
 
 
 def _fit_rejects(
