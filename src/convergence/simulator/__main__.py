@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from convergence.simulator import DEMO_KEY, OpenAIWorld, Simulator, run_simulator
+from convergence.simulator.prerender import prerender
 from convergence.simulator.serving import LOOPBACK
 
 
@@ -23,8 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         steady=chosen.steady,
         rejects_api_key_grouping=chosen.rejects_api_key_grouping,
     )
-    simulator = Simulator(seed=chosen.seed, keeps_bodies=chosen.keep_bodies)
+    simulator = Simulator(seed=chosen.seed, keeps_bodies=chosen.keep_bodies or bool(chosen.prerender))
     simulator.add_account(chosen.key, world)
+    for report in chosen.prerender:
+        asyncio.run(prerender(simulator, chosen.key, report, world.window))
     run_simulator(simulator, key=chosen.key, host=chosen.host, port=chosen.port, truth=chosen.truth_file)
 
 
@@ -42,6 +46,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--steady", action="store_true", help="no empty days: the number of rows is exact")
     parser.add_argument("--rejects-api-key-grouping", action="store_true", help="costs refuse group_by=api_key_id")
     parser.add_argument("--keep-bodies", action="store_true", help="render each bucket once and keep it on disk")
+    parser.add_argument(
+        "--prerender",
+        action="append",
+        default=[],
+        metavar="PATH?QUERY",
+        help="render a report's buckets before serving, as in 'costs?group_by=project_id'; repeatable",
+    )
     parser.add_argument("--truth-file", type=Path, help="write the exact totals here before serving")
     return parser
 

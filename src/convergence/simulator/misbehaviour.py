@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode
 import msgspec
 
 from convergence.simulator.damage import SIMULATED_PAGE, damage_body
-from convergence.simulator.faults import PAGE_KINDS, ROW_KINDS, WIRE_KINDS, FaultRule
+from convergence.simulator.faults import PAGE_KINDS, ROW_KINDS, FaultRule
 from convergence.simulator.journal import Entry
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[bytes, bytes]]
 _HTML = b"<!doctype html><html><body><h1>Sign in to continue</h1></body></html>"
+_JSON = (b"content-type", b"application/json")
 _DEPTH = 100_000
 _MIB = 1 << 20
 
@@ -64,46 +65,27 @@ class Misbehaviour:
         started = time.monotonic()
         page = _page(scope)
         rule = self._simulator.faults.choose(scope["path"], _key(scope))
-        answer = await self._answer(scope, receive, rule, page)
-        cut = rule is not None and rule.kind in {"reset", "reset_mid_body"}
-        self._simulator.journal.note(
-            Entry(
-                started,
-                scope["method"],
-                scope["path"],
-                scope["query_string"].decode(),
-                None if cut else answer.status,
-                rule.kind if rule else None,
-            )
-        )
-        await self._deliver(answer, rule, scope, receive, send)
+        scope = _without_simulated_page(scope, page)
+        if rule is None:
+            status = await _pass(self._app, scope, receive, send)
+        else:
+            status = await self._spoil(rule, page, scope, receive, send)
+        self._simulator.journal.note(_entry(started, scope, status, rule))
 
-    async def _answer(self, scope: Scope, receive: Receive, rule: FaultRule | None, page: str | None) -> Answer:
-        if rule is not None:
-            false = self._false_answer(rule)
-            if false is not None:
-                return false
-        answer = await _capture(self._app, _without_simulated_page(scope, page), receive)
-        if rule is not None and rule.kind in PAGE_KINDS | ROW_KINDS and answer.status == 200:
+    async def _spoil(self, rule: FaultRule, page: str | None, scope: Scope, receive: Receive, send: Send) -> int | None:
+        answer = await self._answer(rule, page, scope, receive)
+        await _deliver(answer, rule, scope, receive, send)
+        return None if rule.kind in {"reset", "reset_mid_body"} else answer.status
+
+    async def _answer(self, rule: FaultRule, page: str | None, scope: Scope, receive: Receive) -> Answer:
+        if rule.kind == "status":
+            return Answer(rule.status, self._error_headers(rule), _error_body(rule))
+        if rule.kind in _FALSE_ANSWERS:
+            return _FALSE_ANSWERS[rule.kind]()
+        answer = await _capture(self._app, scope, receive)
+        if rule.kind in PAGE_KINDS | ROW_KINDS and answer.status == 200:
             answer.body = damage_body(answer.body, rule, self._simulator.faults.random, page=page)
         return answer
-
-    def _false_answer(self, rule: FaultRule) -> Answer | None:
-        match rule.kind:
-            case "status":
-                return Answer(rule.status, self._error_headers(rule), _error_body(rule))
-            case "html":
-                return Answer(200, [(b"content-type", b"text/html; charset=utf-8")], _HTML)
-            case "redirect":
-                return Answer(302, [(b"location", b"http://169.254.169.254/latest/meta-data/")], b"")
-            case "deep_json":
-                return Answer(200, [_JSON], b"[" * _DEPTH + b"]" * _DEPTH)
-            case "gzip_bomb":
-                return Answer(200, [_JSON, (b"content-encoding", b"gzip")], _bomb())
-            case "huge_body":
-                return Answer(200, [_JSON], b'{"data":"' + b"a" * (64 * _MIB) + b'"}')
-            case _:
-                return None
 
     def _error_headers(self, rule: FaultRule) -> Headers:
         if rule.retry_after is None:
@@ -112,21 +94,31 @@ class Misbehaviour:
         text = format_datetime(moment, usegmt=True) if rule.retry_after_as_date else f"{rule.retry_after:g}"
         return [_JSON, (b"retry-after", text.encode())]
 
-    async def _deliver(
-        self, answer: Answer, rule: FaultRule | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        if rule is None or rule.kind not in WIRE_KINDS:
-            await answer.send(send)
-        elif rule.kind == "slow":
+
+async def _deliver(answer: Answer, rule: FaultRule, scope: Scope, receive: Receive, send: Send) -> None:
+    match rule.kind:
+        case "reset" | "reset_mid_body" | "truncated" | "wrong_length":
+            await _break(answer, rule.kind, scope, receive)
+        case "drip":
+            await _drip(answer, rule.seconds, send)
+        case "slow":
             await asyncio.sleep(rule.seconds)
             await answer.send(send)
-        elif rule.kind == "drip":
-            await _drip(answer, rule.seconds, send)
-        else:
-            await _break(answer, rule.kind, scope, receive)
+        case _:
+            await answer.send(send)
 
 
-_JSON = (b"content-type", b"application/json")
+async def _pass(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> int | None:
+    """Let a request through untouched and tell its status."""
+    status: int | None = None
+
+    async def note(message: Message) -> None:
+        nonlocal status
+        status = message.get("status", status)
+        await send(message)
+
+    await app(scope, receive, note)
+    return status
 
 
 async def _capture(app: ASGIApp, scope: Scope, receive: Receive) -> Answer:
@@ -189,9 +181,40 @@ def _error_body(rule: FaultRule) -> bytes:
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": rule.code}})
 
 
-def _bomb() -> bytes:
+def _html() -> Answer:
+    return Answer(200, [(b"content-type", b"text/html; charset=utf-8")], _HTML)
+
+
+def _redirect() -> Answer:
+    return Answer(302, [(b"location", b"http://169.254.169.254/latest/meta-data/")], b"")
+
+
+def _deep_json() -> Answer:
+    return Answer(200, [_JSON], b"[" * _DEPTH + b"]" * _DEPTH)
+
+
+def _gzip_bomb() -> Answer:
     """64 MiB of spaces in 64 KiB."""
-    return gzip.compress(b"{" + b" " * (64 * _MIB) + b"}", compresslevel=9)
+    packed = gzip.compress(b"{" + b" " * (64 * _MIB) + b"}", compresslevel=9)
+    return Answer(200, [_JSON, (b"content-encoding", b"gzip")], packed)
+
+
+def _huge_body() -> Answer:
+    return Answer(200, [_JSON], b'{"data":"' + b"a" * (64 * _MIB) + b'"}')
+
+
+_FALSE_ANSWERS: dict[str, Callable[[], Answer]] = {
+    "html": _html,
+    "redirect": _redirect,
+    "deep_json": _deep_json,
+    "gzip_bomb": _gzip_bomb,
+    "huge_body": _huge_body,
+}
+
+
+def _entry(started: float, scope: Scope, status: int | None, rule: FaultRule | None) -> Entry:
+    query = scope["query_string"].decode()
+    return Entry(started, scope["method"], scope["path"], query, status, rule.kind if rule else None)
 
 
 def _key(scope: Scope) -> str | None:

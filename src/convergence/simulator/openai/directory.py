@@ -100,6 +100,12 @@ class Directory:
         return next((project for project in self.projects if project.id == project_id), None)
 
 
+class _Company(NamedTuple):
+    people: tuple[Person, ...]
+    projects: tuple[Project, ...]
+    machines: tuple[ServiceAccount, ...]
+
+
 def build_directory(seed: int, *, end_day: date, days: int, people: int, projects: int, keys: int) -> Directory:
     """A company of the given size. One project ends, one person leaves and one key is deleted within the days."""
     gone = end_day - timedelta(days=math.ceil(days / 4) if days > 1 else 0)
@@ -107,7 +113,8 @@ def build_directory(seed: int, *, end_day: date, days: int, people: int, project
     members = tuple(_people(seed, people, founded, gone))
     efforts = tuple(_projects(seed, projects, founded, gone))
     machines = tuple(_service_accounts(seed, efforts, founded))
-    issued = tuple(_keys(seed, keys, members, efforts, machines, founded, gone))
+    company = _Company(members, efforts, machines)
+    issued = tuple(_keys(seed, keys, company, founded=founded, gone=gone))
     return Directory(
         organization_id=identifier("org-", seed),
         people=members,
@@ -156,30 +163,21 @@ def _service_accounts(seed: int, projects: tuple[Project, ...], founded: int) ->
         yield ServiceAccount(identifier("svc_acct_", seed, index), name, project.id, founded + 7_200 * index)
 
 
-def _keys(
-    seed: int,
-    count: int,
-    people: tuple[Person, ...],
-    projects: tuple[Project, ...],
-    machines: tuple[ServiceAccount, ...],
-    founded: int,
-    gone: date,
-) -> Iterator[ApiKey]:
+def _keys(seed: int, count: int, company: _Company, *, founded: int, gone: date) -> Iterator[ApiKey]:
     """Every fourth key belongs to a service account. The last one is deleted, the one before lost its access."""
     for index in range(count):
-        place = (index * 5 + index // len(projects)) % len(projects)
-        machine = index % 4 == 2
-        owner = people[index % len(people)]
+        place = (index * 5 + index // len(company.projects)) % len(company.projects)
+        project, machine = company.projects[place], company.machines[place]
+        owner = None if index % 4 == 2 else company.people[index * 3 // 4 % len(company.people)]
+        deleted = gone if index == count - 1 else None
         yield ApiKey(
             id=identifier("key_", seed, index),
-            name=f"{machines[place].name}-{index}" if machine else f"{owner.name.split()[0].lower()}-{index}",
-            project_id=projects[place].id,
-            owner_id=machines[place].id if machine else owner.id,
+            name=f"{owner.name.split()[0].lower() if owner else machine.name}-{index}",
+            project_id=project.id,
+            owner_id=owner.id if owner else machine.id,
             created_at=founded + 10_800 * index,
             has_project_access=index != count - 2,
-            until=_earliest(
-                projects[place].until, None if machine else owner.until, gone if index == count - 1 else None
-            ),
+            until=_earliest(project.until, owner.until if owner else None, deleted),
         )
 
 

@@ -123,10 +123,8 @@ def _group_by(values: Mapping[str, list[str]], rules: ReportRules) -> tuple[str,
 
 def _filters(values: Mapping[str, list[str]], rules: ReportRules) -> tuple[tuple[str, tuple[str, ...]], ...]:
     found = [(rules.filters[name], tuple(values[name])) for name in rules.filters if name in values]
-    for name in rules.flags:
-        if name in values:
-            found.append((name, (_one_of(values, name, ("true", "false"), "false"),)))
-    return tuple(found)
+    flags = [(name, (_one_of(values, name, ("true", "false"), "false"),)) for name in rules.flags if name in values]
+    return (*found, *flags)
 
 
 def _binding(values: Mapping[str, list[str]]) -> bytes:

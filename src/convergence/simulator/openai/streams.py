@@ -68,7 +68,7 @@ def _measure_completions(variant: Variant, noise: Noise) -> Measures:
     offer = variant.offer
     if offer is None:
         raise ValueError("a completions variant has an offer")
-    requests = 1 + (noise.a * noise.volume >> 20)
+    requests = 1 + (noise.a * noise.volume >> 15)
     whole = requests * (200 + noise.b % 1800)
     rate = offer.rate
     cached = whole * (noise.c % 80) // 100 if rate.cached else 0

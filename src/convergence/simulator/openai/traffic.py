@@ -30,8 +30,8 @@ def day_volume(seed: int, day: date) -> int:
 
 
 def is_spike(seed: int, day: date) -> bool:
-    """One day in 29."""
-    return (day.toordinal() + seed) % 29 == 11
+    """One day in 30."""
+    return (day.toordinal() + seed) % 30 == 11
 
 
 def is_empty(seed: int, day: date) -> bool:
@@ -40,9 +40,10 @@ def is_empty(seed: int, day: date) -> bool:
 
 
 def generate_rows(
-    seed: int, day: date, stream: Stream, origins: Sequence[Origin], alive: Sequence[int], count: int, volume: int
+    stream: Stream, origins: Sequence[Origin], alive: Sequence[int], *, seed: int, day: date, count: int
 ) -> list[Row]:
     """`count` rows of distinct (origin, variant), or as many as there are; `alive` are places in `origins`."""
+    volume = day_volume(seed, day)
     width = len(stream.variants)
     slots = _slots(len(alive) * width, count, draw(seed, stream.name, "slot", day))
     chance = draws(_DRAWS * len(slots), seed, stream.name, day).tolist()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from convergence.simulator.openai.charges import LINES, PICO_PLACES, CostRow
-from convergence.simulator.openai.prices import CREDIT_ITEM, UPLIFT_ITEM
+from convergence.simulator.openai.charges import LINES, PICO_PLACES
+from convergence.simulator.openai.prices import CREDIT_ITEM, UPLIFT_ITEM, Line
 from convergence.simulator.openai.streams import STREAMS, Stream
 from convergence.simulator.openai.traffic import Row
 
@@ -91,37 +91,42 @@ def _by_model(stream: Stream, rows: list[Row]) -> Mapping[str, list[int]]:
 
 
 def _count_costs(tally: _Tally, world: OpenAIWorld, day: date, now: datetime) -> None:
+    """Fold a day into origins and lines first: tens of thousands of rows become hundreds."""
     costs = list(world.costs_until(day, now))
-    names = {(origin.project_id, origin.api_key_id, cost.line) for cost, origin in _with_origins(world, costs)}
-    tally.rows.setdefault("costs", {})[day.isoformat()] = len(names)
-    for cost, origin in _with_origins(world, costs):
-        for name, group in _groups(cost, origin, day).items():
-            tally.cost[name][group] += cost.amount
-            if cost.list_pico:
-                tally.list_cost[name][group] += cost.list_pico
-        tally.explained[_explanation(cost)] += cost.amount
+    tally.rows.setdefault("costs", {})[day.isoformat()] = len(costs)
+    by_origin: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
+    by_line: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for cost in costs:
+        for sums in (by_origin[cost.origin], by_line[cost.line]):
+            sums[0] += cost.amount
+            sums[1] += cost.list_pico
+    for place, (amount, listed) in by_origin.items():
+        _add(tally, _origin_groups(world.origins[place], day), amount, listed)
+    for place, (amount, listed) in by_line.items():
+        line = LINES[place]
+        _add(tally, {"by_line_item": line.text, "by_model": line.model or NO_MODEL}, amount, listed)
+        tally.explained[_explanation(line)] += amount
 
 
-def _with_origins(world: OpenAIWorld, costs: list[CostRow]) -> Iterator[tuple[CostRow, Origin]]:
-    return ((cost, world.origins[cost.origin]) for cost in costs)
+def _add(tally: _Tally, groups: Mapping[str, str], amount: int, listed: int) -> None:
+    for name, group in groups.items():
+        tally.cost[name][group] += amount
+        if listed:
+            tally.list_cost[name][group] += listed
 
 
-def _groups(cost: CostRow, origin: Origin, day: date) -> dict[str, str]:
-    line = LINES[cost.line]
+def _origin_groups(origin: Origin, day: date) -> dict[str, str]:
     return {
         "total": "total",
         "by_day": day.isoformat(),
         "by_project": origin.project_id,
         "by_api_key": origin.api_key_id or UNATTRIBUTED,
-        "by_line_item": line.text,
-        "by_model": line.model or NO_MODEL,
         "by_person": origin.person_id or UNATTRIBUTED,
         "by_team": origin.team,
     }
 
 
-def _explanation(cost: CostRow) -> str:
-    line = LINES[cost.line]
+def _explanation(line: Line) -> str:
     if line.is_public:
         return "priced"
     return {UPLIFT_ITEM: "fees", CREDIT_ITEM: "credits"}.get(line.text, "unpriced_models")

@@ -14,7 +14,7 @@ from convergence.simulator.openai.directory import Origin, build_directory
 from convergence.simulator.openai.prices import OFFERS
 from convergence.simulator.openai.revisions import KINDS, Revision, apply_revisions
 from convergence.simulator.openai.streams import STREAMS, Stream
-from convergence.simulator.openai.traffic import Row, day_volume, generate_rows, is_empty
+from convergence.simulator.openai.traffic import Row, generate_rows, is_empty
 from convergence.simulator.openai.truth import build_truth
 
 DAY_SECONDS = 86_400
@@ -117,15 +117,8 @@ class OpenAIWorld:
 
     def _generate(self, name: str, day: date, revisions: tuple[Revision, ...]) -> list[Row]:
         stream = STREAMS[name]
-        rows = generate_rows(
-            self.seed,
-            day,
-            stream,
-            self.origins,
-            self._alive(stream, day),
-            self._count(stream),
-            day_volume(self.seed, day),
-        )
+        alive = self._alive(stream, day)
+        rows = generate_rows(stream, self.origins, alive, seed=self.seed, day=day, count=self._count(stream))
         return apply_revisions(rows, revisions, seed=self.seed, stream=name, day=day)
 
     def _charge(self, day: date, _revisions: tuple[Revision, ...]) -> list[CostRow]:
