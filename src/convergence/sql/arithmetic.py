@@ -39,10 +39,10 @@ def macro_name(dataset: DatasetRef, name: str) -> str:
     return f'"{dataset.name}".main.{name}'
 
 
-def build_macros(dataset: DatasetRef) -> list[str]:
-    """The statements that put the macros into a dataset; idempotent."""
+def build_macros(dataset: DatasetRef, *, into: str | None = None) -> list[str]:
+    """The statements that put the macros into a dataset, or into the copy of it attached as `into`; idempotent."""
     schema = f'"{dataset.name}".main'
     return [
-        f"CREATE OR REPLACE MACRO {schema}.{signature} AS {body.replace('{schema}', schema)}"
+        f'CREATE OR REPLACE MACRO "{into or dataset.name}".main.{signature} AS {body.replace("{schema}", schema)}'
         for signature, body in _MACROS.items()
     ]

@@ -31,7 +31,7 @@ _PATH: Final = re.compile(r'(?:"|\b|(?<=\s))/[^\s":]+/([^\s":/]+)"?')
 def translate_error(error: duckdb.Error) -> ConvergenceError:
     """Our error for DuckDB's; paths of the machine are cut to the file's name."""
     kind, hint = next(_TABLE[base] for base in type(error).__mro__ if base in _TABLE)
-    return kind(_first_lines(str(error)), hint=hint)
+    return kind(shorten(str(error)), hint=hint)
 
 
 @contextmanager
@@ -50,6 +50,7 @@ def is_conflict(error: BaseException) -> bool:
     return isinstance(error, duckdb.ConstraintException)
 
 
-def _first_lines(text: str) -> str:
+def shorten(text: str) -> str:
+    """DuckDB's text without the quoted statement and without folders of this machine."""
     body = text.split("\n\nLINE ", maxsplit=1)[0].strip()
     return _PATH.sub(r"\1", body)

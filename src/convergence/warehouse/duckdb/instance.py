@@ -102,7 +102,7 @@ class Instance:
                     hint="Bootstrap the platform, or onboard the organization, first.",
                 )
             self._check_alone(dataset, path)
-            cursor.execute(f"ATTACH '{_quoted(path)}' AS \"{dataset.name}\" (STORAGE_VERSION '{STORAGE_VERSION}')")
+            cursor.execute(f"ATTACH '{quote_path(path)}' AS \"{dataset.name}\" (STORAGE_VERSION '{STORAGE_VERSION}')")
             self._prepare(cursor, dataset)
             status = path.stat()
             self._attached[dataset.name] = (status.st_dev, status.st_ino)
@@ -168,5 +168,6 @@ class Instance:
             )
 
 
-def _quoted(path: Path) -> str:
+def quote_path(path: Path) -> str:
+    """A path as it stands between single quotes."""
     return str(path).replace("'", "''")

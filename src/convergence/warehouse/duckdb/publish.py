@@ -162,6 +162,8 @@ def _plan(cursor: Connection, load: Load, claim: Claim, days: list[Day]) -> _Pla
                 f"{claim.stream} {scope.day}: fence {scope.fence} has published, this one is {claim.fence}",
                 hint="Stop: a newer owner does this work.",
             )
+    if load.mode is WriteMode.APPEND and _is_in_ledger(cursor, load, claim):
+        return _Plan(left=days)
     present = _present_rows(cursor, load)
     plan = _Plan()
     for day in days:
@@ -171,10 +173,16 @@ def _plan(cursor: Connection, load: Load, claim: Claim, days: list[Day]) -> _Pla
     return plan
 
 
+def _is_in_ledger(cursor: Connection, load: Load, claim: Claim) -> bool:
+    found = cursor.execute(
+        f"SELECT 1 FROM {quote(load.table.dataset, '_load_ledger')} WHERE stream = $stream AND load_id = $load LIMIT 1",
+        {"stream": claim.stream, "load": claim.load_id},
+    ).fetchone()
+    return found is not None
+
+
 def _is_same(load: Load, scope: ScopeState, day: Day, present: dict[date, int] | None) -> bool:
-    if load.mode is WriteMode.APPEND:
-        return load.claim is not None and scope.load_id == load.claim.load_id
-    if load.mode is WriteMode.MERGE or scope.content_digest != day.content_digest:
+    if load.mode in {WriteMode.APPEND, WriteMode.MERGE} or scope.content_digest != day.content_digest:
         return False
     return present is None or present.get(day.day, 0) == scope.rows
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import duckdb
@@ -70,7 +70,7 @@ def ensure_table(cursor: Connection, table: TableRef, wanted: TableSchema) -> Sc
     build_arrow_schema(wanted)  # names an unknown type before anything is written
     present = read_schema(cursor, table)
     if present is None:
-        cursor.execute(f"CREATE TABLE {full_name(table)} ({_column_list(wanted.columns)})")
+        cursor.execute(f"CREATE TABLE IF NOT EXISTS {full_name(table)} ({_column_list(wanted.columns)})")
         _remember(cursor, table, wanted)
         return SchemaChange(created=True)
     return _widen(cursor, table, present, wanted)
@@ -82,8 +82,44 @@ def drop_relation(cursor: Connection, table: TableRef) -> bool:
     if kind is None:
         return False
     cursor.execute(f"DROP {kind} {full_name(table)}")
-    cursor.execute(f"DELETE FROM {quote(table.dataset, '_table_metadata')} WHERE name = $name", {"name": table.name})
+    for metadata in ("_table_metadata", "_view_metadata"):
+        cursor.execute(f"DELETE FROM {quote(table.dataset, metadata)} WHERE name = $name", {"name": table.name})
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view's DuckDB text, and the datasets it reads."""
+
+    name: str
+    text: str
+    datasets: tuple[str, ...]
+
+
+def replace_view(cursor: Connection, view: TableRef, text: str, tables: frozenset[TableRef]) -> bool:
+    """Create or replace it; whether it was missing.
+
+    Raises:
+        SchemaMismatch: a table has the name.
+    """
+    kind = relation_kind(cursor, view)
+    if kind == "TABLE":
+        raise SchemaMismatch(f"{view} is a table", hint="Give the view a name of its own.")
+    cursor.execute(f"CREATE OR REPLACE VIEW {full_name(view)} AS {text}")
+    cursor.execute(
+        f"INSERT OR REPLACE INTO {quote(view.dataset, '_view_metadata')} VALUES ($name, $text, $datasets)",
+        {"name": view.name, "text": text, "datasets": sorted({table.dataset.name for table in tables})},
+    )
+    return kind is None
+
+
+def read_views(cursor: Connection, dataset: DatasetRef) -> list[View]:
+    """The dataset's views that `ensure_view` made."""
+    rows = cursor.execute(
+        f"SELECT name, text, datasets FROM {quote(dataset, '_view_metadata')} ORDER BY name"
+    ).fetchall()
+    present = dict(relations(cursor, dataset))
+    return [View(name, text, tuple(datasets)) for name, text, datasets in rows if present.get(name) == "VIEW"]
 
 
 def relation_kind(cursor: Connection, table: TableRef) -> str | None:
@@ -167,7 +203,9 @@ def _add_columns(
     for column in wanted:
         path = f"{prefix}{column.name}"
         if column.name not in old:
-            cursor.execute(f"ALTER TABLE {full_name(table)} ADD COLUMN {_path(path)} {duckdb_type(column)}")
+            cursor.execute(
+                f"ALTER TABLE {full_name(table)} ADD COLUMN IF NOT EXISTS {_path(path)} {duckdb_type(column)}"
+            )
             yield path
         elif column.mode == "REPEATED" and canonical_type(column.type) == "STRUCT":
             yield from _add_columns(cursor, table, old[column.name].fields, column.fields, f"{path}.element.")

@@ -11,6 +11,7 @@ from convergence.tenancy import DatasetRef
 INTERNAL: Final = {
     "_dataset": "key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL",
     "_table_metadata": "name VARCHAR PRIMARY KEY, definition VARCHAR NOT NULL",
+    "_view_metadata": "name VARCHAR PRIMARY KEY, text VARCHAR NOT NULL, datasets VARCHAR[] NOT NULL",
     "_load_scopes": (
         "stream VARCHAR, day DATE, fence BIGINT NOT NULL, load_id VARCHAR NOT NULL, run_id VARCHAR NOT NULL,"
         " rows BIGINT NOT NULL, rejected BIGINT NOT NULL, amount DECIMAL(38, 9), content_digest VARCHAR NOT NULL,"

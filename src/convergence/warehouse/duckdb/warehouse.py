@@ -15,16 +15,19 @@ import duckdb
 import pyarrow as pa
 
 from convergence.catalog.schemas import TableSchema
-from convergence.errors import SchemaMismatch, StatementFailed
+from convergence.errors import QueryRejected, SchemaMismatch, StatementFailed
 from convergence.kit.money import SCALE
 from convergence.kit.window import Window
 from convergence.sql import Statement
+from convergence.sql.guard import check_select
 from convergence.sql.translation import Kind, Translation, translate
 from convergence.tenancy import DatasetRef, TableRef
 from convergence.warehouse.duckdb import publish, results, schema
-from convergence.warehouse.duckdb.instance import Connection, Instance
+from convergence.warehouse.duckdb.instance import STORAGE_VERSION, Connection, Instance, quote_path
+from convergence.warehouse.duckdb.snapshot import Snapshot, SnapshotMaker
 from convergence.warehouse.duckdb.staging import Stage
 from convergence.warehouse.duckdb.tables import quote
+from convergence.warehouse.duckdb.walled import ReadLimits, run_walled
 from convergence.warehouse.protocol import Claim, Estimate, Loaded, SchemaChange, ScopeState, WriteMode
 from convergence.warehouse.rows import RowFitter
 
@@ -41,9 +44,20 @@ class DuckDBWarehouse:
     """
 
     def __init__(
-        self, data_dir: Path, *, memory_limit: str = "1GB", threads: int = 2, stage_bytes: int = STAGE_BYTES
+        self,
+        data_dir: Path,
+        *,
+        memory_limit: str = "1GB",
+        threads: int = 2,
+        stage_bytes: int = STAGE_BYTES,
+        read_limits: ReadLimits | None = None,
     ) -> None:
         self._instance = Instance(data_dir, memory_limit=memory_limit, threads=threads)
+        self._snapshots = SnapshotMaker(data_dir, self._instance)
+        self._copies: dict[str, Snapshot] = {}
+        self._copying: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._read_limits = read_limits or ReadLimits()
+        self._readers = asyncio.Semaphore(self._read_limits.concurrency)
         self._stage_bytes = stage_bytes
         self._writers: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._commits: defaultdict[str, int] = defaultdict(int)
@@ -133,9 +147,7 @@ class DuckDBWarehouse:
 
         def replace(cursor: Connection) -> bool:
             self._attach(cursor, translation.tables)
-            missing = schema.relation_kind(cursor, view) is None
-            cursor.execute(f"CREATE OR REPLACE VIEW {schema.full_name(view)} AS {translation.text}")
-            return missing
+            return schema.replace_view(cursor, view, translation.text, translation.tables)
 
         return await self._define(view.dataset, replace)
 
@@ -152,6 +164,8 @@ class DuckDBWarehouse:
     async def drop_dataset(self, dataset: DatasetRef, /) -> None:
         async with self._writing(dataset):
             await self._instance.call(lambda cursor: self._instance.detach(cursor, dataset))
+            self._copies.pop(dataset.name, None)
+            await asyncio.to_thread(self._snapshots.remove, dataset)
             path = self._instance.path(dataset)
             for file in (path, path.with_name(f"{path.name}.wal")):
                 await asyncio.to_thread(file.unlink, missing_ok=True)
@@ -166,6 +180,33 @@ class DuckDBWarehouse:
         await self._call(statement.dataset, translation, explain)
         return Estimate(translation.tables)
 
+    async def read(self, statement: Statement, /, *, max_rows: int, max_bytes: int | None = None) -> pa.Table:
+        _ = max_bytes  # DuckDB bills no bytes; the limits are time and memory
+        check_select(statement.sql, statement.dataset)
+        try:
+            translation = translate(statement)
+            parameters = bind(statement, translation)
+        except StatementFailed as error:
+            raise QueryRejected(error.message, hint=error.hint) from error
+        copy = await self._current_copy(statement.dataset)
+        async with self._readers:
+            return await run_walled(copy.path, translation.text, parameters, max_rows + 1, self._read_limits)
+
+    async def backup(self, dataset: DatasetRef, target: Path, /) -> None:
+        """Write a consistent copy of the dataset, internal tables included, to a file that is not there yet."""
+
+        def copy(cursor: Connection) -> None:
+            name = f"backup_{dataset.name}"
+            cursor.execute(f"ATTACH '{quote_path(target)}' AS \"{name}\" (STORAGE_VERSION '{STORAGE_VERSION}')")
+            try:
+                cursor.execute(f'COPY FROM DATABASE "{dataset.name}" TO "{name}"')
+            finally:
+                cursor.execute(f'DETACH "{name}"')
+
+        if await asyncio.to_thread(target.exists):
+            raise StatementFailed(f"{target.name} exists", hint="Name a file that is not there yet.")
+        await self._run(dataset, copy)
+
     async def ping(self) -> None:
         await self._instance.call(self._touch)
 
@@ -176,6 +217,15 @@ class DuckDBWarehouse:
         """Read one row of every open dataset."""
         for name in self._instance.attached():
             cursor.execute(f"SELECT * FROM {quote(DatasetRef(name), '_dataset')} LIMIT 1").fetchall()
+
+    async def _current_copy(self, dataset: DatasetRef) -> Snapshot:
+        async with self._copying[dataset.name]:
+            copy = self._copies.get(dataset.name)
+            if copy is None or not copy.is_current(self._commits):
+                commits = dict(self._commits)
+                copy = await self._run(dataset, lambda cursor: self._snapshots.make(cursor, dataset, commits))
+                self._copies[dataset.name] = copy
+            return copy
 
     async def _definitions(self, table: TableRef) -> tuple[TableSchema, TableSchema | None]:
         def read(cursor: Connection) -> tuple[TableSchema, TableSchema | None]:

@@ -1,0 +1,89 @@
+"""The copy of a dataset that users' statements run on: only the organization's tables, swapped in by a rename.
+
+A view that reads another dataset becomes a table in the copy. A copy is made when a commit has come since the last.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from convergence.sql.arithmetic import build_macros
+from convergence.tenancy import DatasetRef
+from convergence.warehouse.duckdb import schema
+from convergence.warehouse.duckdb.instance import STORAGE_VERSION, Connection, Instance, quote_path
+from convergence.warehouse.duckdb.tables import quote
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A finished copy, and how far the commits of the datasets it was made from had come."""
+
+    path: Path
+    commits: Mapping[str, int]
+
+    def is_current(self, commits: Mapping[str, int]) -> bool:
+        return self.path.exists() and all(commits.get(name, 0) == seen for name, seen in self.commits.items())
+
+
+class SnapshotMaker:
+    """Makes copies under `{data_dir}/readers`."""
+
+    def __init__(self, data_dir: Path, instance: Instance) -> None:
+        self.folder = data_dir.absolute() / "readers"
+        self._instance = instance
+        self._numbers = itertools.count(1)
+
+    def path(self, dataset: DatasetRef) -> Path:
+        return self.folder / f"{dataset.name}.duckdb"
+
+    def make(self, cursor: Connection, dataset: DatasetRef, commits: Mapping[str, int]) -> Snapshot:
+        """Copy the dataset as it is now; `commits` are the counters as they were before."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        alias = f"snapshot_{next(self._numbers)}_{dataset.name}"
+        building = self.folder / f".{alias}.duckdb"
+        building.unlink(missing_ok=True)
+        try:
+            sources = self._copy(cursor, dataset, alias, building)
+            building.replace(self.path(dataset))
+        finally:
+            building.unlink(missing_ok=True)
+            building.with_name(f"{building.name}.wal").unlink(missing_ok=True)
+        return Snapshot(self.path(dataset), {name: commits.get(name, 0) for name in sources})
+
+    def remove(self, dataset: DatasetRef) -> None:
+        self.path(dataset).unlink(missing_ok=True)
+
+    def _copy(self, cursor: Connection, dataset: DatasetRef, alias: str, path: Path) -> set[str]:
+        views = schema.read_views(cursor, dataset)
+        sources = {dataset.name}.union(*(view.datasets for view in views))
+        for name in sorted(sources):
+            self._instance.attach(cursor, DatasetRef(name))
+        cursor.execute(f"ATTACH '{quote_path(path)}' AS \"{alias}\" (STORAGE_VERSION '{STORAGE_VERSION}')")
+        try:
+            cursor.execute("BEGIN")
+            _fill(cursor, dataset, alias, views)
+            cursor.execute("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):
+                cursor.execute("ROLLBACK")
+            raise
+        finally:
+            cursor.execute(f'DETACH "{alias}"')
+        return sources
+
+
+def _fill(cursor: Connection, dataset: DatasetRef, alias: str, views: list[schema.View]) -> None:
+    for statement in build_macros(dataset, into=alias):
+        cursor.execute(statement)
+    own = {view.name: view for view in views if set(view.datasets) <= {dataset.name}}
+    for name, _kind in schema.relations(cursor, dataset):
+        if name not in own:
+            cursor.execute(f"CREATE TABLE {quote(DatasetRef(alias), name)} AS FROM {quote(dataset, name)}")
+    for view in own.values():
+        cursor.execute(f"CREATE VIEW {quote(DatasetRef(alias), view.name)} AS {view.text}")
