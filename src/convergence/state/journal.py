@@ -83,10 +83,10 @@ class Journal:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _lock(self._path)
             rows = self._connected().execute(_NEWEST).fetchall()
+            self._kept, self._appended = len(rows), self._rows()
         except (duckdb.Error, OSError) as error:
             self.close()
             raise self._unavailable("cannot be read", error) from error
-        self._kept = self._appended = len(rows)
         return [_record(row) for row in rows]
 
     def append(self, records: Sequence[Record], now: datetime) -> None:
@@ -134,8 +134,11 @@ class Journal:
         connection = self._connected()
         connection.execute(_COMPACT, [_micros(now)])
         connection.execute("CHECKPOINT")
-        row = connection.execute("SELECT count(*) FROM entries").fetchone()
-        self._kept = self._appended = row[0] if row else 0
+        self._kept = self._appended = self._rows()
+
+    def _rows(self) -> int:
+        row = self._connected().execute("SELECT count(*) FROM entries").fetchone()
+        return row[0] if row else 0
 
     def _unavailable(self, what: str, error: Exception) -> StoreUnavailable:
         # The engine's text may quote a bound value; its first line names the cause.
