@@ -1,0 +1,264 @@
+"""The price book of an organization: list, create, update, delete, reset. Rows are dated and never overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from convergence.costs.fields import (
+    Reader,
+    read_currency,
+    read_day,
+    read_fields,
+    read_price,
+    read_seed,
+    read_text,
+    refuse,
+)
+from convergence.costs.pricebook import DEFAULT_TIER, Price
+from convergence.costs.records import RecordTable
+from convergence.errors import ConfigError, Conflict, Fault, InvalidRequest, NotFound
+from convergence.tenancy import OrgScope
+from convergence.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from convergence.catalog import Catalog
+    from convergence.catalog.schemas import TableSchema
+
+_KEYS = ("model_id", "service_tier", "condition", "valid_from")
+_DIMENSIONS: dict[str, Reader] = {
+    "model_id": read_text,
+    "service_tier": read_text,
+    "condition": read_text,
+    "valid_from": read_day,
+    "valid_to": read_day,
+    "currency": read_currency,
+    "source": read_text,
+}
+
+
+async def list_prices(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> list[Price]:
+    """All prices, by model, tier and date."""
+    table = _table(warehouse, catalog, org, provider)
+    await table.ensure()
+    return [_read_row(row, table.schema) for row in await table.rows()]
+
+
+async def create_price(
+    warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str, values: Mapping[str, Any]
+) -> Price:
+    """Add a price. Amounts are text, days ISO 8601.
+
+    Raises:
+        InvalidRequest: every fault of the values at once.
+        Conflict: it overlaps another price of the same model, tier and condition.
+    """
+    table = _table(warehouse, catalog, org, provider)
+    price = parse_price(values, table.schema)
+    existing = await list_prices(warehouse, catalog, org, provider)
+    _refuse_overlap(price, existing)
+    await table.put([_write_row(price)])
+    return price
+
+
+async def update_price(
+    warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str, model_id: str, *, values: Mapping[str, Any]
+) -> Price:
+    """Change figures, end or source of a price.
+
+    `service_tier`, `condition` and `valid_from` in the values choose the row; without them it is the newest one of the
+    default tier.
+
+    Raises:
+        NotFound: no such price.
+        InvalidRequest, Conflict: as `create_price`.
+    """
+    table = _table(warehouse, catalog, org, provider)
+    existing = await list_prices(warehouse, catalog, org, provider)
+    old = _choose(existing, model_id, values)
+    price = parse_price({**_write_row(old), **values, "model_id": model_id, "valid_from": old.valid_from}, table.schema)
+    _refuse_overlap(price, [other for other in existing if other is not old])
+    await table.put([_write_row(price)])
+    return price
+
+
+async def delete_price(
+    warehouse: Warehouse,
+    catalog: Catalog,
+    org: OrgScope,
+    provider: str,
+    model_id: str,
+    *,
+    service_tier: str | None = None,
+    valid_from: date | None = None,
+) -> int:
+    """Delete a model's prices, all or those of a tier or first day; how many.
+
+    Raises:
+        NotFound: none is there.
+    """
+    table = _table(warehouse, catalog, org, provider)
+    gone = [
+        price
+        for price in await list_prices(warehouse, catalog, org, provider)
+        if price.model_id == model_id
+        and service_tier in (None, price.service_tier)
+        and valid_from in (None, price.valid_from)
+    ]
+    if not gone:
+        raise _not_found(provider, model_id)
+    for price in gone:
+        await table.remove(_write_row(price))
+    return len(gone)
+
+
+async def reset_prices(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> list[Price]:
+    """Put the seed's prices in place of all others.
+
+    Raises:
+        ConfigError: the seed is wrong; nothing was written.
+    """
+    table = _table(warehouse, catalog, org, provider)
+    prices = load_seed(catalog, provider)
+    await table.ensure()
+    await table.replace([_write_row(price) for price in prices])
+    return prices
+
+
+async def initialize_prices(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> bool:
+    """Fill the price book from the seed where there is none yet; whether it was filled."""
+    table = _table(warehouse, catalog, org, provider)
+    await table.ensure()
+    if await table.rows():
+        return False
+    await reset_prices(warehouse, catalog, org, provider)
+    return True
+
+
+def load_seed(catalog: Catalog, provider: str) -> list[Price]:
+    """The prices that an organization starts with.
+
+    Raises:
+        ConfigError: every fault, with its line.
+    """
+    path = f"{provider}/seeds/pricing.csv"
+    schema = catalog.schema(f"{provider}_pricing")
+    prices = [_build(row, schema) for row in read_seed(catalog.seed(path), path, _readers(schema))]
+    faults = [Fault(str(fault), path=path) for fault in find_overlaps(prices)]
+    if faults:
+        raise ConfigError(faults)
+    return prices
+
+
+def parse_price(values: Mapping[str, Any], schema: TableSchema) -> Price:
+    """A price from what a user sent.
+
+    Raises:
+        InvalidRequest: every fault at once.
+    """
+    found, faults = read_fields(values, _readers(schema))
+    if "model_id" not in found and not any(fault.key == "model_id" for fault in faults):
+        faults.append(Fault("missing", key="model_id", expected="the model's name"))
+    start, end = found.get("valid_from"), found.get("valid_to")
+    if start is not None and end is not None and end <= start:
+        faults.append(
+            Fault(f"{end} is not after valid_from {start}", key="valid_to", expected="the day after the last")
+        )
+    if not any(name in found for name in _rate_names(schema)):
+        faults.append(Fault("no amount at all", expected=f"one of {', '.join(_rate_names(schema))}"))
+    refuse("the price is not valid", faults)
+    return _build(found, schema)
+
+
+def find_overlaps(prices: Iterable[Price]) -> list[Fault]:
+    """Prices of the same model, tier and condition that hold on the same day."""
+    by_model: dict[tuple[str, str, str | None], list[Price]] = {}
+    for price in prices:
+        by_model.setdefault(price.key[:3], []).append(price)
+    return [
+        Fault(f"two prices of {one.model_id} ({one.service_tier}) hold on the same day", key="valid_from")
+        for group in by_model.values()
+        for place, one in enumerate(group)
+        for other in group[place + 1 :]
+        if one.overlaps(other)
+    ]
+
+
+def _table(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> RecordTable:
+    name = f"{provider}_pricing"
+    if name not in catalog.schema_names():
+        raise InvalidRequest(f"{provider} has no price book", hint="openai, anthropic and deepseek have one.")
+    return RecordTable.of(warehouse, catalog, org, name, _KEYS)
+
+
+def _rate_names(schema: TableSchema) -> list[str]:
+    return [column.name for column in schema.columns if column.type == "NUMERIC"]
+
+
+def _readers(schema: TableSchema) -> dict[str, Reader]:
+    return _DIMENSIONS | dict.fromkeys(_rate_names(schema), read_price)
+
+
+def _build(values: Mapping[str, Any], schema: TableSchema) -> Price:
+    rates = {name: values[name] for name in _rate_names(schema) if values.get(name) is not None}
+    return Price(
+        values["model_id"],
+        values.get("service_tier") or DEFAULT_TIER,
+        values.get("condition"),
+        values.get("valid_from"),
+        values.get("valid_to"),
+        values.get("currency") or "USD",
+        rates,
+        values.get("source"),
+    )
+
+
+_read_row = _build
+
+
+def _write_row(price: Price) -> dict[str, Any]:
+    return {
+        "model_id": price.model_id,
+        "service_tier": price.service_tier,
+        "condition": price.condition,
+        "valid_from": price.valid_from,
+        "valid_to": price.valid_to,
+        "currency": price.currency,
+        "source": price.source,
+        **price.rates,
+    }
+
+
+def _choose(prices: list[Price], model_id: str, values: Mapping[str, Any]) -> Price:
+    tier = values.get("service_tier") or DEFAULT_TIER
+    start = read_day(values["valid_from"]) if values.get("valid_from") else None
+    found = [
+        price
+        for price in prices
+        if price.model_id == model_id
+        and price.service_tier == tier
+        and price.condition == values.get("condition")
+        and start in (None, price.valid_from)
+    ]
+    if not found:
+        raise _not_found("", model_id)
+    return max(found, key=lambda price: price.valid_from or date.min)
+
+
+def _refuse_overlap(price: Price, others: Iterable[Price]) -> None:
+    for other in others:
+        if price.overlaps(other):
+            raise Conflict(
+                f"{price.model_id} ({price.service_tier}) has a price from {other.valid_from or 'the beginning'}"
+                f" to {other.valid_to or 'now'}, which overlaps",
+                code="price_overlaps",
+                hint="End the old price with valid_to first, or update it.",
+            )
+
+
+def _not_found(provider: str, model_id: str) -> NotFound:
+    where = f" of {provider}" if provider else ""
+    return NotFound(
+        f"the price book{where} has no such price of {model_id!r}", hint="List the prices to see what it has."
+    )
