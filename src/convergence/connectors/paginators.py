@@ -128,7 +128,9 @@ class Offset:
         items = _items(envelope, self.items)
         reached = _number(params, self.param, 0) + len(items)
         if self.total is not None:
-            more = bool(items) and reached < _count(envelope, self.total)
+            more = reached < _count(envelope, self.total)
+            if more and not items:
+                raise _lost(f"{self.items} is empty before {self.total} is reached")
         else:
             more = _is_full(items, self.size)
         return with_param(params, self.param, str(reached)) if more else None

@@ -26,7 +26,7 @@ class Patience:
     def judge(self, error: Exception) -> bool | float:
         """What stamina asks: the seconds to wait, or False to give up."""
         self._failures += 1
-        if not self._is_worth_it(error) or self._has_asked_enough(error):
+        if self._lane.breaker.closed_in() or not self._is_worth_it(error) or self._has_asked_enough(error):
             return False
         wait = self._wait(error)
         if wait is None or wait >= self.left():
@@ -68,7 +68,7 @@ def quota_exhausted(error: ProviderUnavailable) -> ProviderRejected:
     return ProviderRejected(
         error.message,
         status=429,
-        code="provider_quotaquota_exhausted",
+        code="provider_quota_exhausted",
         hint="The account at the provider has used up its quota or its credit; raise it there.",
         fields=error.fields,
     )

@@ -1,0 +1,93 @@
+"""Pages on disk: before they are read, without credentials, swept by age, read back for a replay."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from convergence.connectors import ArchiveKey, CursorToken, HttpPool, Page, PageArchive, bearer
+from convergence.errors import InvalidRequest
+from convergence.kit.clock import SystemClock
+
+from .conftest import Reply, page
+
+KEY = ArchiveKey("acme", "openai", "openai.usage", "2026-01-01_2026-01-08", "load_1")
+
+
+def sheet(number: int, body: bytes = b'{"data": []}') -> Page:
+    return Page(number, 200, {"x-secret": "CANARY"}, body, (("page", f"p{number}"),))
+
+
+async def test_a_page_lies_at_its_place_byte_for_byte(tmp_path):
+    path = await PageArchive(tmp_path).write(KEY, sheet(3, b'{"data": [0.10]}'))
+    assert path == tmp_path / "acme/openai/openai.usage/2026-01-01_2026-01-08/load_1/00003.json.gz"
+    assert gzip.decompress(path.read_bytes()) == b'{"data": [0.10]}'
+
+
+async def test_pages_are_read_back_in_order_with_their_parameters(tmp_path):
+    archive = PageArchive(tmp_path)
+    for number in (2, 1, 10):
+        await archive.write(KEY, sheet(number))
+    got = [(one.number, one.params, one.body, one.envelope["data"]) for one in archive.read(KEY)]
+    assert got == [(n, (("page", f"p{n}"),), b'{"data": []}', []) for n in (1, 2, 10)]
+
+
+async def test_a_page_written_again_replaces_the_first(tmp_path):
+    archive = PageArchive(tmp_path)
+    await archive.write(KEY, sheet(1, b'{"data": [1]}'))
+    await archive.write(KEY, sheet(1, b'{"data": [2]}'))
+    assert [one.body for one in archive.read(KEY)] == [b'{"data": [2]}']
+
+
+async def test_nothing_kept_is_nothing_read(tmp_path):
+    archive = PageArchive(tmp_path)
+    assert list(archive.read(KEY)) == []
+    assert archive.loads("acme", "openai", "openai.usage", "2026-01-01") == []
+
+
+async def test_loads_of_a_window_are_listed(tmp_path):
+    archive = PageArchive(tmp_path)
+    await archive.write(KEY, sheet(1))
+    assert archive.loads("acme", "openai", "openai.usage", "2026-01-01_2026-01-08") == ["load_1"]
+
+
+async def test_only_what_is_older_than_the_retention_is_swept(tmp_path):
+    archive, now = PageArchive(tmp_path, retention_days=30), datetime.now(UTC)
+    old = ArchiveKey("other", "openai", "s", "w", "old")
+    await archive.write(KEY, sheet(1))
+    kept = (await archive.write(old, sheet(1))).parent
+    for entry in kept.iterdir():
+        os.utime(entry, ((now - timedelta(days=31)).timestamp(),) * 2)
+    assert await archive.sweep(now) == 1
+    assert [one.number for one in archive.read(KEY)] == [1]
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("part", ["..", ".", "", "a/b", "/etc", "a\\b", "a\x00b", "x..y", ".hidden", "é", "a" * 200])
+async def test_a_part_that_would_leave_its_folder_is_refused(tmp_path, part):
+    with pytest.raises(InvalidRequest, match="cannot name a folder"):
+        await PageArchive(tmp_path).write(ArchiveKey("acme", "openai", part, "w", "l"), sheet(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_pages_are_kept_before_they_are_handed_out_and_hold_no_credential(serve, tmp_path):
+    provider = await serve([Reply(body=page([1], has_more=True, next_page="b")), Reply(body=page([2], has_more=False))])
+    archive = PageArchive(tmp_path)
+    async with HttpPool(base_urls={"openai": provider.url}, clock=SystemClock(), archive=archive) as pool:
+        caller = pool.client("acme", "openai", bearer("sk-admin-CANARY0123456789"))
+        kept = [
+            len(list(archive.read(KEY)))
+            async for _ in caller.pages(
+                "/costs", [], CursorToken(), stream=KEY.stream, window=KEY.window, load_id=KEY.load_id
+            )
+        ]
+    assert kept == [1, 2]
+    texts = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"CANARY" in text or b"CANARY" in _open(text) for text in texts)
+
+
+def _open(text: bytes) -> bytes:
+    return gzip.decompress(text) if text[:2] == b"\x1f\x8b" else b""
