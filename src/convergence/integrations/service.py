@@ -234,9 +234,10 @@ class Integrations:
         """
         return self._vault.fingerprint(await self.reveal(org, provider))
 
-    async def valid_providers(self) -> dict[str, frozenset[str]]:
-        """Names of the providers with a valid credential, by org_slug."""
-        return await self._store.valid_providers()
+    async def valid_providers(self, org: OrgScope) -> frozenset[str]:
+        """Folders of the providers whose credential was valid when last asked: what the scheduler may run."""
+        valid = [held.provider for held in await self._store.all(org) if held.status is IntegrationStatus.VALID]
+        return frozenset(find_provider(name).folder for name in valid)
 
     async def _seal(
         self, org: OrgScope, provider: Provider, credential: str, held: StoredCredential | None

@@ -44,13 +44,6 @@ class CredentialStore:
         )
         return _credential(rows[0]) if rows else None
 
-    async def valid_providers(self) -> dict[str, frozenset[str]]:
-        """Providers with a valid credential, by organization: what the scheduler may run."""
-        rows = await self._rows(
-            f"SELECT org_slug, ARRAY_AGG(provider) AS providers FROM {_TABLE} WHERE status = 'VALID' GROUP BY org_slug"
-        )
-        return {row["org_slug"]: frozenset(row["providers"]) for row in rows}
-
     async def replace(self, credential: StoredCredential) -> None:
         """Write the row; the ciphertext of an earlier version is gone with it."""
         await self._warehouse.load(

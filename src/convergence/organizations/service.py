@@ -114,6 +114,10 @@ class Organizations:
         """
         return await self._authenticator.authenticate(api_key)
 
+    def scope(self, org_slug: str) -> OrgScope:
+        """The scope of a slug that is known to be an organization's."""
+        return self._platform.org(org_slug)
+
     async def organization(self, org_slug: str) -> OrgScope:
         """The scope of an organization that exists: for callers who hold the root key.
 

@@ -113,12 +113,9 @@ class OrganizationStore:
     async def ensure_comprehensive_view(self, org: OrgScope) -> None:
         """One view in the organization's dataset over the platform's tables, narrowed to its own rows."""
         sources = ("org_profiles", "org_usage_quotas", "org_meta_pipeline_runs")
-        statement = Statement(
-            self._view_text("org_views/org_comprehensive_view.sql"),
-            org.dataset,
-            parameters={"org_slug": org.org_slug},
-            tables={name: self._platform.table(name) for name in sources},
-        )
+        # A view takes no parameters. An OrgScope holds letters, digits and underscores only: it cannot end the literal.
+        text = self._view_text("org_views/org_comprehensive_view.sql").replace("@org_slug", f"'{org.org_slug}'")
+        statement = Statement(text, org.dataset, tables={name: self._platform.table(name) for name in sources})
         await self._warehouse.ensure_view(org.table("org_comprehensive_view"), statement)
 
     async def prove_dataset(self, org: OrgScope, row: Row) -> int:

@@ -1,0 +1,116 @@
+"""A platform with two organizations, and a simulated OpenAI with an account for each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.catalog import Catalog
+from convergence.connectors import HttpPolicy, HttpPool
+from convergence.integrations import Integrations
+from convergence.kit.clock import ManualClock
+from convergence.organizations import OnboardingRequest, Organizations
+from convergence.security import Security, open_local_security
+from convergence.simulator import OpenAIWorld, Simulator, SimulatorServer
+from convergence.sql import Statement
+from convergence.state import StateStore
+from convergence.state.memory import MemoryStateStore
+from convergence.tenancy import OrgScope, PlatformScope
+from convergence.warehouse import Warehouse
+from convergence.warehouse.duckdb import DuckDBWarehouse
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+QUICK = HttpPolicy(connect_timeout=1.0, attempts=2, backoff_base=0.001)
+
+
+@dataclass
+class Platform:
+    """What a process holds."""
+
+    warehouse: Warehouse
+    scope: PlatformScope
+    security: Security
+    state: StateStore
+    catalog: Catalog
+    clock: ManualClock
+    http: HttpPool
+    acme: OrgScope
+    globex: OrgScope
+
+    def organizations(self) -> Organizations:
+        return Organizations(self.warehouse, self.scope, self.security, self.state, self.catalog, self.clock)
+
+    def integrations(self, http: HttpPool | None = None) -> Integrations:
+        return Integrations(
+            self.warehouse, self.scope, self.security, self.state, http or self.http, self.clock, self.catalog
+        )
+
+    async def rows(self) -> list[dict[str, Any]]:
+        statement = Statement("SELECT * FROM org_integration_credentials ORDER BY org_slug", self.scope.dataset)
+        return (await self.warehouse.query(statement)).to_pylist()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[SimulatorServer]:
+    with SimulatorServer(Simulator()) as server:
+        yield server
+
+
+@pytest.fixture
+def simulator(server: SimulatorServer, admin_key: str, other_key: str) -> Simulator:
+    simulator = server.simulator
+    simulator.reset()
+    simulator.accounts.clear()
+    end_day = datetime.now(UTC).date()
+    for seed, key in enumerate((admin_key, other_key)):
+        simulator.add_account(key, OpenAIWorld(seed, end_day=end_day, days=3, rows_per_day=5))
+    return simulator
+
+
+@pytest.fixture
+def admin_key() -> str:
+    return "sk-admin-acme-0123456789abcdefghij"
+
+
+@pytest.fixture
+def other_key() -> str:
+    return "sk-admin-globex-0123456789abcdefgh"
+
+
+@pytest.fixture
+async def platform(tmp_path: Path, server: SimulatorServer, simulator: Simulator) -> AsyncIterator[Platform]:
+    warehouse = DuckDBWarehouse(tmp_path)
+    clock = ManualClock(datetime.now(UTC).replace(microsecond=0))
+    state = MemoryStateStore(None, clock=clock)
+    http = HttpPool(base_urls=server.base_urls, clock=clock, policy=QUICK)
+    scope = PlatformScope()
+    platform = Platform(
+        warehouse=warehouse,
+        scope=scope,
+        security=open_local_security(tmp_path),
+        state=state,
+        catalog=Catalog(CONFIGS),
+        clock=clock,
+        http=http,
+        acme=scope.org("Acme"),
+        globex=scope.org("globex"),
+    )
+    organizations = platform.organizations()
+    await organizations.bootstrap()
+    await organizations.onboard(OnboardingRequest("Acme", "Acme Inc.", "ann@acme.example"))
+    await organizations.onboard(OnboardingRequest("globex", "Globex", "hank@globex.example"))
+    clock.advance(timedelta(seconds=1))
+    yield platform
+    await http.close()
+    await state.close()
+    await warehouse.close()
+
+
+@pytest.fixture
+def integrations(platform: Platform) -> Integrations:
+    return platform.integrations()
