@@ -31,6 +31,7 @@ from convergence.security import Security, open_local_security
 from convergence.settings import Settings
 from convergence.state import StateStore
 from convergence.steps import LoadLimits
+from convergence.steps.registry import PACKAGE
 from convergence.tenancy import PlatformScope
 from convergence.warehouse import Warehouse
 
@@ -82,14 +83,16 @@ class Platform:
 
 
 @asynccontextmanager
-async def open_platform(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Platform]:
+async def open_platform(
+    settings: Settings, *, clock: Clock | None = None, processors: str = PACKAGE
+) -> AsyncIterator[Platform]:
     """Open the platform and close it again.
 
     Raises:
         ConfigError: a backend that is not there, or a key file that others can read.
         WarehouseBusy: another process holds the embedded warehouse.
     """
-    platform = build_platform(settings, clock or SystemClock())
+    platform = build_platform(settings, clock or SystemClock(), processors)
     try:
         await platform.warehouse.ping()
         await platform.state.ping()
@@ -111,7 +114,7 @@ async def _restore(platform: Platform) -> None:
         log.info("records of earlier runs restored", runs=behind)
 
 
-def build_platform(settings: Settings, clock: Clock) -> Platform:
+def build_platform(settings: Settings, clock: Clock, processors: str = PACKAGE) -> Platform:
     """Wire everything; opens nothing yet."""
     catalog = Catalog(settings.configs_dir)
     scope = PlatformScope(settings.environment)
@@ -148,7 +151,11 @@ def build_platform(settings: Settings, clock: Clock) -> Platform:
         ),
     )
     executor = Executor(
-        services, runs, retry_backoff=timedelta(seconds=settings.retry_backoff_seconds), worker_instance=instance
+        services,
+        runs,
+        retry_backoff=timedelta(seconds=settings.retry_backoff_seconds),
+        worker_instance=instance,
+        processors=processors,
     )
     pipelines = Pipelines(
         catalog=catalog,
@@ -160,6 +167,7 @@ def build_platform(settings: Settings, clock: Clock) -> Platform:
         executor=executor,
         clock=clock,
         instance=instance,
+        processors=processors,
     )
     worker = Worker(
         instance=instance,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 ORG: Final = "demo"
 SEED: Final = 7
-_KEY: Final = "sk-admin-demo-0123456789abcdef"  # opens nothing but the simulator
 _PIPELINES: Final = ("openai/usage_cost", "openai/subscriptions")
 
 
@@ -45,6 +45,16 @@ class Plan:
     @property
     def days(self) -> dict[str, str]:
         return {"start_date": self.first.isoformat(), "end_date": self.last.isoformat()}
+
+    def simulator_arguments(self, rows_per_day: int, truth_file: Path) -> list[str]:
+        options = {
+            "--seed": SEED,
+            "--days": (self.last - self.first).days + 1,
+            "--end-day": self.last + DAY,
+            "--rows-per-day": rows_per_day,
+            "--truth-file": truth_file,
+        }
+        return [str(part) for option in options.items() for part in option]
 
 
 def demo(
@@ -66,20 +76,19 @@ async def _demo(plan: Plan, rows_per_day: int) -> None:
     folder = load_settings().data_dir / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     configure_logging("ERROR", json=False)
-    with SimulatorProcess(
-        key=_KEY, seed=SEED, days=len_days(plan), rows_per_day=rows_per_day, end_day=plan.last
-    ) as simulator:
-        settings = load_settings({**_inherited(), "DATA_DIR": str(folder), **simulator.environment})
+    with SimulatorProcess(plan.simulator_arguments(rows_per_day, folder / "truth.json")) as simulator:
+        truth = json.loads((folder / "truth.json").read_text())
+        settings = load_settings({**_inherited(), **_base_urls(simulator), "DATA_DIR": str(folder)})
         async with open_embedded(settings, work=True) as gateway:
-            await _load(console, gateway, simulator, plan)
-            matches = await _show(console, gateway, plan, simulator.truth())
+            await _load(console, gateway, simulator.key, truth["directory"]["people"], plan)
+            matches = await _show(console, gateway, plan, Decimal(truth["cost"]["total"]))
     _show_next(console, folder, time.monotonic() - started)
     if not matches:
         raise typer.Exit(1)
 
 
-def len_days(plan: Plan) -> int:
-    return (plan.last - plan.first).days + 1
+def _base_urls(simulator: SimulatorProcess) -> dict[str, str]:
+    return {f"{name.upper()}_BASE_URL": url for name, url in simulator.base_urls.items()}
 
 
 def _inherited() -> dict[str, str]:
@@ -88,7 +97,7 @@ def _inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
-async def _load(console: Console, gateway: Gateway, simulator: SimulatorProcess, plan: Plan) -> None:
+async def _load(console: Console, gateway: Gateway, key: str, people: list[dict[str, str]], plan: Plan) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -102,10 +111,10 @@ async def _load(console: Console, gateway: Gateway, simulator: SimulatorProcess,
     with Progress(*columns, console=console) as progress:
         await _step(progress, "Bootstrap the platform", _bootstrap(gateway))
         await _step(progress, f"Onboard the organization {ORG}", _onboard(gateway))
-        await _step(progress, "Set up OpenAI with a sealed credential", _set_up(gateway, simulator))
+        await _step(progress, "Set up OpenAI with a sealed credential", _set_up(gateway, key))
         for pipeline in _PIPELINES:
             await _run_pipeline(progress, gateway, pipeline, plan)
-        await _step(progress, "Map people to teams", _map_teams(gateway, simulator, plan))
+        await _step(progress, "Map people to teams", _map_teams(gateway, people, plan))
 
 
 async def _step(progress: Progress, title: str, work: Awaitable[str]) -> None:
@@ -132,8 +141,8 @@ async def _onboard(gateway: Gateway) -> str:
     return f"dataset {answer['dataset_id']}"
 
 
-async def _set_up(gateway: Gateway, simulator: SimulatorProcess) -> str:
-    body = {"credential": simulator.key, "credential_name": "simulator"}
+async def _set_up(gateway: Gateway, key: str) -> str:
+    body = {"credential": key, "credential_name": "simulator"}
     answer = await gateway.call("POST", f"/integrations/{ORG}/openai/setup", org=ORG, body=body)
     return str(answer["validation_status"])
 
@@ -160,18 +169,18 @@ async def _watch(gateway: Gateway, run_id: str, show: Callable[[int, str], None]
         await asyncio.sleep(0.2)
 
 
-async def _map_teams(gateway: Gateway, simulator: SimulatorProcess, plan: Plan) -> str:
+async def _map_teams(gateway: Gateway, people: list[dict[str, str]], plan: Plan) -> str:
     """Who is in which team: the simulator's people, as a company would keep them in a sheet."""
     from convergence.costs.identity import replace_identity_mapping
 
     assert gateway.platform is not None  # noqa: S101 - an embedded gateway has one
     platform = gateway.platform
-    rows = [{**person, "valid_from": plan.first} for person in simulator.people()]
+    rows = [{"person": person["email"], "team": person["team"], "valid_from": plan.first} for person in people]
     await replace_identity_mapping(platform.warehouse, platform.catalog, platform.scope.org(ORG), rows, platform.clock)
     return f"{len(rows)} people"
 
 
-async def _show(console: Console, gateway: Gateway, plan: Plan, truth: dict[str, Any]) -> bool:
+async def _show(console: Console, gateway: Gateway, plan: Plan, truth: Decimal) -> bool:
     console.print()
     for key, limit in (("provider", None), ("model", 10), ("team", None)):
         report = await _costs(gateway, plan, group_by=key, granularity="total")
@@ -180,7 +189,7 @@ async def _show(console: Console, gateway: Gateway, plan: Plan, truth: dict[str,
     console.print("Cost by day", style="italic")
     for line in build_bars([(row["day"], Decimal(row["billed_cost"])) for row in daily["rows"]]):
         console.print(line, markup=False)
-    return _compare(console, Decimal(daily["total"]["billed_cost"]), Decimal(truth["reported_cost"]["total"]))
+    return _compare(console, Decimal(daily["total"]["billed_cost"]), truth)
 
 
 async def _costs(gateway: Gateway, plan: Plan, *, group_by: str, granularity: str) -> dict[str, Any]:

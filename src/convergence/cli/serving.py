@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,29 +34,14 @@ def scheduler() -> None:
     run_background(work=False)
 
 
-def simulate(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 9099,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = 7,
-    days: Annotated[int, typer.Option(help="Days of history, up to and with the last day.")] = 30,
-    rows_per_day: Annotated[int, typer.Option(help="Usage rows of a usual day.")] = 200,
-    end_day: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day; default yesterday.")] = None,
-    truth_file: Annotated[Path | None, typer.Option(help="Write the exact totals here.")] = None,
-) -> None:
-    """Run the provider simulator: their APIs, seeded data, known totals."""
-    from convergence.simulator import run_simulator
+def simulate(context: typer.Context) -> None:
+    """Run the provider simulator: their APIs, seeded data, known totals. `simulate -- --help` lists its options."""
+    from convergence.simulator.__main__ import main
 
-    run_simulator(
-        host=host,
-        port=port,
-        seed=seed,
-        days=days,
-        rows_per_day=rows_per_day,
-        end_day=end_day.date() if end_day else None,
-        truth_file=truth_file,
-    )
+    main(context.args)
 
 
 def register(app: typer.Typer) -> None:
-    for command in (serve, worker, scheduler, simulate):
+    for command in (serve, worker, scheduler):
         app.command()(command)
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(simulate)

@@ -24,7 +24,7 @@ from convergence.security import Security
 from convergence.security.redaction import redact
 from convergence.state import StateStore
 from convergence.steps import CredentialReader, LoadLimits, RunInfo, StepContext, StepResult
-from convergence.steps.registry import load_processor
+from convergence.steps.registry import PACKAGE, load_processor
 from convergence.tenancy import PlatformScope
 from convergence.warehouse import Warehouse
 
@@ -91,11 +91,20 @@ class Execution:
 class Executor:
     """Stateless between runs: everything lies in the run record."""
 
-    def __init__(self, services: Services, runs: RunStore, *, retry_backoff: timedelta, worker_instance: str) -> None:
+    def __init__(
+        self,
+        services: Services,
+        runs: RunStore,
+        *,
+        retry_backoff: timedelta,
+        worker_instance: str,
+        processors: str = PACKAGE,
+    ) -> None:
         self._services = services
         self._runs = runs
         self._retry_backoff = retry_backoff
         self._worker_instance = worker_instance
+        self._processors = processors
 
     async def execute(self, execution: Execution) -> Outcome:
         """Run what is left of the run; steps that are COMPLETED are not run again."""
@@ -199,7 +208,7 @@ class Executor:
     async def _process(self, execution: Execution, step: Step) -> StepResult:
         try:
             async with asyncio.timeout(step.timeout_minutes * 60):
-                processor = load_processor(step.ps_type)
+                processor = load_processor(step.ps_type, package=self._processors)
                 return await processor.engine.execute(step.config, self._context(execution, step))
         except TimeoutError as error:
             raise StepFailed(

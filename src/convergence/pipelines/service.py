@@ -27,7 +27,7 @@ from convergence.pipelines.runs import RunStore
 from convergence.pipelines.worker import lease_key, next_fence
 from convergence.queue import Message, Queue
 from convergence.state import StateStore
-from convergence.steps.registry import check_step
+from convergence.steps.registry import PACKAGE, check_step
 from convergence.tenancy import OrgScope
 
 MAX_DAYS: Final = 366
@@ -80,6 +80,7 @@ class Pipelines:
         executor: Executor,
         clock: Clock,
         instance: str,
+        processors: str = PACKAGE,
     ) -> None:
         self._catalog = catalog
         self._runs = runs
@@ -90,6 +91,7 @@ class Pipelines:
         self._executor = executor
         self._clock = clock
         self._instance = instance
+        self._processors = processors
 
     def discovered(self) -> list[Pipeline]:
         """The pipelines an organization may run."""
@@ -112,7 +114,7 @@ class Pipelines:
             Conflict: the idempotency key was used with another request.
         """
         window = self._check_window(request.window)
-        check_pipeline(request.pipeline)
+        check_pipeline(request.pipeline, self._processors)
         await self._organizations.check_may_run(org)
         run = self._new_run(org, request, window)
         if request.idempotency_key is None:
@@ -122,7 +124,7 @@ class Pipelines:
     async def backfill(self, org: OrgScope, request: RunRequest, *, chunk_days: int | None = None) -> Backfill:
         """Accept a range as runs of at most `chunk_days` days; they count as one and wait for free slots."""
         window = self._check_window(request.window)
-        check_pipeline(request.pipeline)
+        check_pipeline(request.pipeline, self._processors)
         await self._organizations.check_may_run(org)
         backfill_id = new_id("bf")
         await self._quotas.reserve(org.org_slug, backfill_id, await self._organizations.plan(org), with_slot=False)
@@ -183,7 +185,7 @@ class Pipelines:
             ConvergenceError: what the failed step raised.
         """
         pipeline = self._catalog.find(pipeline_id)
-        check_pipeline(pipeline)
+        check_pipeline(pipeline, self._processors)
         request = RunRequest(pipeline, None, parameters or {}, TriggerType.INLINE, trigger_by)
         run = self._new_run(org, request, None)
         async with self._lease(run):
@@ -294,7 +296,7 @@ class Pipelines:
                     step.status = StepStatus.CANCELLED
 
 
-def check_pipeline(pipeline: Pipeline) -> None:
+def check_pipeline(pipeline: Pipeline, processors: str = PACKAGE) -> None:
     """Every step's processor exists and takes its keys.
 
     Raises:
@@ -303,7 +305,7 @@ def check_pipeline(pipeline: Pipeline) -> None:
     faults = [
         Fault(message, path=str(pipeline.path), key=f"steps.{step.step_id}.{key}", expected=expected)
         for step in pipeline.steps
-        for key, message, expected in check_step(step.ps_type, step.config)
+        for key, message, expected in check_step(step.ps_type, step.config, package=processors)
     ]
     if faults:
         raise ConfigError(faults, hint="convergence validate shows all faults of all pipelines.")
