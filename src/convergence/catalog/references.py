@@ -1,0 +1,64 @@
+"""What a step's keys refer to: files beside the pipeline, and SQL.
+
+A value is taken for a file where its key says so (`file`, `sql`, `seed`, ... or a name that ends with one of them) and
+it ends like a data file; the value of an `sql` key that does not is the statement itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from convergence.catalog.pipelines import Pipeline, locate
+from convergence.catalog.templates import find_names
+from convergence.catalog.yamltext import KeyPath
+from convergence.errors import ConfigError, Fault
+
+CheckSql = Callable[[str], Sequence[tuple[int, str]]]
+FindPath = Callable[[Path, str], Path]
+
+_FILE_KEYS: Final = frozenset(("file", "files", "path", "paths", "sql", "query", "seed", "seeds", "checks"))
+_SQL_KEYS: Final = frozenset(("sql", "query"))
+_SUFFIXES: Final = (".sql", ".csv", ".json", ".ndjson", ".yml", ".yaml", ".parquet", ".txt", ".html")
+
+
+def check_references(pipeline: Pipeline, find_path: FindPath, check_sql: CheckSql) -> list[Fault]:
+    """Files that are missing or outside, and SQL that does not parse, in the steps of a pipeline."""
+    found = [
+        (("steps", index, *at), message, expected)
+        for index, step in enumerate(pipeline.steps)
+        for at, key, text in _texts(step.config, (), "")
+        for message, expected in _check(pipeline, key, text, find_path, check_sql)
+    ]
+    return locate(pipeline, found)
+
+
+def _check(
+    pipeline: Pipeline, key: str, text: str, find_path: FindPath, check_sql: CheckSql
+) -> Iterator[tuple[str, str | None]]:
+    word = key.rsplit("_", maxsplit=1)[-1]
+    if word in _FILE_KEYS and _is_file(text):
+        try:
+            find_path(pipeline.folder, text)
+        except ConfigError as error:
+            yield from ((fault.message, fault.expected) for fault in error.faults)
+    elif word in _SQL_KEYS:
+        for line, message in check_sql(text):
+            yield f"is not GoogleSQL, line {line} of the statement: {message}", "a statement that parses"
+
+
+def _is_file(text: str) -> bool:
+    return text.endswith(_SUFFIXES) and len(text.split()) == 1 and "://" not in text and not [*find_names(text)]
+
+
+def _texts(value: Any, at: KeyPath, key: str) -> Iterator[tuple[KeyPath, str, str]]:
+    """(key path, nearest key, text) of every text in a step's keys."""
+    if isinstance(value, str):
+        yield at, key, value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _texts(item, (*at, name), name)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts(item, (*at, index), key)
