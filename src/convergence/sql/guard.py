@@ -1,18 +1,18 @@
 """What a user may ask: one SELECT over the tables of one dataset, and nothing that reaches past them.
 
-This explains a refusal. The wall is below: the engine runs the statement on a copy that holds only those tables, without
-files, network or settings.
+This explains a refusal. The wall is below: the engine runs the statement on a copy that holds only those tables,
+without files, network or settings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from convergence.errors import QueryRejected, StatementFailed
 from convergence.sql.names import is_cte, written_name
@@ -78,34 +78,42 @@ def _parse(sql: str) -> exp.Expr:
 
 
 def _fault(node: exp.Expr) -> str | None:
-    match node:
-        case exp.Query():
-            return "FOR UPDATE is not allowed" if node.args.get("locks") else None
-        case exp.Table():
-            return _table_fault(node)
-        case exp.Dot() if isinstance(node.expression, exp.Func):
-            return f"function {node.sql(dialect='bigquery')[:80]} is not allowed"
-        case exp.Parameter() if isinstance(node.this, exp.Parameter):
-            return "system variables (@@name) are not allowed"
-        case exp.Placeholder():
-            return "positional parameters (?) are not allowed: name them, as in @start_date"
-        case exp.Anonymous():
-            return _function_fault(node)
-        case exp.Func() if _reaches(node):
-            return f"function {node.sql_name()} is not allowed"
-    return "only SELECT is allowed" if isinstance(node, _STATEMENTS) else None
+    if isinstance(node, _STATEMENTS):
+        return "only SELECT is allowed"
+    reason = next((explain for kind, explain in _FAULTS if isinstance(node, kind)), None)
+    return reason(node) if reason else None
 
 
-def _function_fault(node: exp.Anonymous) -> str | None:
+def _lock_fault(node: exp.Expr) -> str | None:
+    return "FOR UPDATE is not allowed" if node.args.get("locks") else None
+
+
+def _method_fault(node: exp.Expr) -> str | None:
+    called = isinstance(node.expression, exp.Func)
+    return f"function {node.sql(dialect='bigquery')[:80]} is not allowed" if called else None
+
+
+def _variable_fault(node: exp.Expr) -> str | None:
+    return "system variables (@@name) are not allowed" if isinstance(node.this, exp.Parameter) else None
+
+
+def _position_fault(_node: exp.Expr) -> str | None:
+    return "positional parameters (?) are not allowed: name them, as in @start_date"
+
+
+def _unknown_fault(node: exp.Expr) -> str | None:
     return None if node.name.lower() in _UNKNOWN_ALLOWED else f"function {node.name} is not known"
 
 
-def _reaches(node: exp.Func) -> bool:
+def _reach_fault(node: exp.Expr) -> str | None:
     name = type(node).__name__
-    return isinstance(node, _FUNCTIONS) or (name.startswith(_REACHING) and name not in _HARMLESS_CURRENT)
+    reaches = isinstance(node, _FUNCTIONS) or (name.startswith(_REACHING) and name not in _HARMLESS_CURRENT)
+    return f"function {name} is not allowed" if reaches else None
 
 
-def _table_fault(node: exp.Table) -> str | None:
+def _table_fault(node: exp.Expr) -> str | None:
+    if not isinstance(node, exp.Table):
+        return None
     name = written_name(node)
     if not isinstance(node.this, exp.Identifier):
         return f"table function {node.this.sql(dialect='bigquery')[:80]} is not allowed"
@@ -116,6 +124,17 @@ def _table_fault(node: exp.Table) -> str | None:
     if node.args.get("version"):
         return "FOR SYSTEM_TIME AS OF is not allowed"
     return None
+
+
+_FAULTS: Final[tuple[tuple[type[exp.Expr], Callable[[exp.Expr], str | None]], ...]] = (
+    (exp.Query, _lock_fault),
+    (exp.Table, _table_fault),
+    (exp.Dot, _method_fault),
+    (exp.Parameter, _variable_fault),
+    (exp.Placeholder, _position_fault),
+    (exp.Anonymous, _unknown_fault),
+    (exp.Func, _reach_fault),
+)
 
 
 def _tables(tree: exp.Expr, dataset: DatasetRef) -> Iterator[TableRef]:

@@ -6,7 +6,7 @@ on stdout: one line of JSON, then an Arrow stream where the line says ok.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import json
 import resource
@@ -42,15 +42,16 @@ def open_copy(request: dict[str, Any]) -> duckdb.DuckDBPyConnection:
         "allow_persistent_secrets": "false",
         "python_enable_replacements": "false",
         "memory_limit": request["memory_limit"],
-        "temp_directory": "",
+        "max_temp_directory_size": "0B",
         "threads": str(request["threads"]),
         "async_threads": "1",
         "max_expression_depth": "250",
         "max_execution_time": str(request["milliseconds"]),
-        "TimeZone": "UTC",
-        "lock_configuration": "true",
     }
-    return duckdb.connect(request["path"], read_only=True, config=hardened)
+    connection = duckdb.connect(request["path"], read_only=True, config=hardened)
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL lock_configuration = true")
+    return connection
 
 
 def limit_memory(extra_bytes: int) -> None:
@@ -95,9 +96,9 @@ def decode(value: Any) -> Any:
         case "decimal":
             return decimal.Decimal(content)
         case "datetime":
-            return datetime.datetime.fromisoformat(content)
+            return dt.datetime.fromisoformat(content)
         case "date":
-            return datetime.date.fromisoformat(content)
+            return dt.date.fromisoformat(content)
         case _:
             return bytes.fromhex(content)
 
@@ -109,9 +110,9 @@ def encode(value: Any) -> Any:
             return value
         case decimal.Decimal():
             return ["decimal", str(value)]
-        case datetime.datetime():
+        case dt.datetime():
             return ["datetime", value.isoformat()]
-        case datetime.date():
+        case dt.date():
             return ["date", value.isoformat()]
         case bytes():
             return ["bytes", value.hex()]

@@ -51,24 +51,24 @@ async def run_walled(path: Path, sql: str, parameters: Mapping[str, Any], rows: 
         "result_bytes": limits.result_bytes,
         "threads": limits.threads,
     }
-    output, status = await _exchange(json.dumps(request).encode(), limits)
-    return await asyncio.to_thread(_answer, output, status, limits)
+    output, complaint = await _exchange(json.dumps(request).encode(), limits)
+    return await asyncio.to_thread(_answer, output, complaint, limits)
 
 
-async def _exchange(request: bytes, limits: ReadLimits) -> tuple[bytes, int]:
+async def _exchange(request: bytes, limits: ReadLimits) -> tuple[bytes, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
         reader.__file__,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
         env={},
         cwd="/",
     )
     try:
         async with asyncio.timeout(limits.seconds + _GRACE_SECONDS):
-            output, _ = await process.communicate(request)
+            output, complaint = await process.communicate(request)
     except TimeoutError as error:
         raise _too_slow(limits) from error
     finally:
@@ -76,13 +76,13 @@ async def _exchange(request: bytes, limits: ReadLimits) -> tuple[bytes, int]:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    return output, process.returncode or 0
+    return output, complaint.decode(errors="replace").strip()
 
 
-def _answer(output: bytes, status: int, limits: ReadLimits) -> pa.Table:
+def _answer(output: bytes, complaint: str, limits: ReadLimits) -> pa.Table:
     line, _, stream = output.partition(b"\n")
     if not line:
-        raise _too_much_memory(limits) if status else StatementFailed("the reader process gave no answer")
+        raise _no_answer(complaint, limits)
     head = json.loads(line)
     if not head["ok"]:
         raise _refusal(head["error"], head["message"], limits)
@@ -93,6 +93,16 @@ def _answer(output: bytes, status: int, limits: ReadLimits) -> pa.Table:
         raise QueryRejected(error.message, hint=error.hint) from error
     except pa.ArrowInvalid as error:
         raise _too_much_memory(limits) from error
+
+
+def _no_answer(complaint: str, limits: ReadLimits) -> ConvergenceError:
+    """Out of address space a process dies as it can: by a signal without a word, or with one of these."""
+    last = complaint.splitlines()[-1] if complaint else ""
+    if not last or any(word in complaint for word in ("MemoryError", "bad_alloc", "Cannot allocate memory")):
+        return _too_much_memory(limits)
+    return StatementFailed(
+        f"the reader process failed: {shorten(last)}", hint="Look for the cause in the server's log."
+    )
 
 
 def _refusal(kind: str, message: str, limits: ReadLimits) -> ConvergenceError:
