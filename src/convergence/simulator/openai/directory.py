@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
@@ -114,7 +114,7 @@ def build_directory(seed: int, *, end_day: date, days: int, people: int, project
     efforts = tuple(_projects(seed, projects, founded, gone))
     machines = tuple(_service_accounts(seed, efforts, founded))
     company = _Company(members, efforts, machines)
-    issued = tuple(_keys(seed, keys, company, founded=founded, gone=gone))
+    issued = _hide_one(tuple(_keys(seed, keys, company, founded=founded, gone=gone)))
     return Directory(
         organization_id=identifier("org-", seed),
         people=members,
@@ -164,7 +164,7 @@ def _service_accounts(seed: int, projects: tuple[Project, ...], founded: int) ->
 
 
 def _keys(seed: int, count: int, company: _Company, *, founded: int, gone: date) -> Iterator[ApiKey]:
-    """Every fourth key belongs to a service account. The last one is deleted, the one before lost its access."""
+    """Every fourth key belongs to a service account. The last one is deleted."""
     for index in range(count):
         place = (index * 5 + index // len(company.projects)) % len(company.projects)
         project, machine = company.projects[place], company.machines[place]
@@ -176,9 +176,14 @@ def _keys(seed: int, count: int, company: _Company, *, founded: int, gone: date)
             project_id=project.id,
             owner_id=owner.id if owner else machine.id,
             created_at=founded + 10_800 * index,
-            has_project_access=index != count - 2,
             until=_earliest(project.until, owner.until if owner else None, deleted),
         )
+
+
+def _hide_one(keys: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
+    """The last key that stays belongs to someone who lost access to its project."""
+    hidden = next((key for key in reversed(keys) if key.until is None), None)
+    return tuple(replace(key, has_project_access=False) if key is hidden else key for key in keys)
 
 
 def _origins(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import date
 from typing import NamedTuple
@@ -59,8 +60,8 @@ def generate_rows(
 
 
 def _slots(total: int, count: int, chance: int) -> list[int]:
-    """Distinct numbers below `total`, spread evenly from a random start."""
+    """Distinct numbers below `total` in steps that share no factor with it, so that every variant has its turn."""
     if count >= total:
         return list(range(total))
-    start = chance % total
-    return [(start + place * total // count) % total for place in range(count)]
+    step = next(step for step in range(total * 618 // 1000 or 1, total + 1) if math.gcd(step, total) == 1)
+    return [(chance + place * step) % total for place in range(count)]
