@@ -1,0 +1,231 @@
+"""Cost of an organization over all providers, grouped as asked; summed by the warehouse, never from rounded rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from convergence.errors import InvalidRequest
+from convergence.kit.window import Window
+from convergence.sql import Statement
+from convergence.tenancy import OrgScope
+from convergence.warehouse import Warehouse
+
+PROVIDERS: Final = ("openai", "anthropic", "deepseek", "cursor", "gcp")
+Granularity = Literal["day", "month", "total"]
+GRANULARITIES: Final = ("day", "month", "total")
+
+# A dimension is the first of these columns that a provider's table has.
+_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "service": ("service", "service_description", "product"),
+    "model": ("model", "sku"),
+    "project": ("project_id", "workspace_id"),
+    "api_key": ("api_key_id",),
+    "user": ("user_id", "actor", "user_email"),
+    "token_class": ("token_class",),
+    "line_item": ("line_item", "description"),
+}
+_DERIVED: Final = ("person", "team")
+GROUPINGS: Final = ("provider", *_COLUMNS, *_DERIVED, "day", "month")
+_SERVICES: Final = {
+    "openai": "OpenAI API",
+    "anthropic": "Claude API",
+    "deepseek": "DeepSeek API",
+    "cursor": "Cursor",
+    "gcp": "Google Cloud",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CostReport:
+    """Rows by period and group, amounts as Decimal. A group that cannot be told is None: it is never left out.
+
+    `totals` has one entry a currency, the largest first; currencies are never added up.
+    """
+
+    rows: list[dict[str, Any]]
+    totals: list[dict[str, Any]]
+
+    @property
+    def total(self) -> dict[str, Any]:
+        """The total of the main currency; zero USD where there is nothing."""
+        nothing = {"billed_cost": Decimal(0), "list_cost": Decimal(0), "currency": "USD"}
+        return self.totals[0] if self.totals else nothing
+
+
+async def read_costs(
+    warehouse: Warehouse,
+    org: OrgScope,
+    window: Window,
+    *,
+    granularity: str = "day",
+    group_by: Sequence[str] = (),
+    providers: Iterable[str] | None = None,
+) -> CostReport:
+    """Billed and list cost of the window's days.
+
+    Raises:
+        InvalidRequest: an unknown granularity, group or provider; all of them named.
+    """
+    _check(granularity, group_by, providers)
+    existing = set(await warehouse.tables(org.dataset))
+    wanted = [name for name in PROVIDERS if providers is None or name in set(providers)]
+    sources = [await _describe(warehouse, org, name) for name in wanted if f"{name}_cost_daily" in existing]
+    if not sources:
+        return CostReport([], [])
+    query = _Query(sources, existing, _keys(granularity, group_by))
+    days = {"start_date": window.start, "end_date": window.end}
+    rows = await warehouse.query(Statement(query.grouped(), org.dataset, days))
+    totals = await warehouse.query(Statement(query.totals(), org.dataset, days))
+    return CostReport(rows.to_pylist(), totals.to_pylist())
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    provider: str
+    columns: frozenset[str]
+
+    def select(self) -> str:
+        """The provider's rows under the common names."""
+        named = [f"{self._column(name)} AS {_quoted(name)}" for name in _COLUMNS]
+        return (
+            f"SELECT usage_date, '{self.provider}' AS provider, {', '.join(named)}, billed_cost, list_cost, currency"
+            f" FROM {self.provider}_cost_daily WHERE usage_date >= @start_date AND usage_date < @end_date"
+        )
+
+    def _column(self, name: str) -> str:
+        found = next((column for column in _COLUMNS[name] if column in self.columns), None)
+        if found is None and name == "service":
+            return f"'{_SERVICES[self.provider]}'"
+        return found or "CAST(NULL AS STRING)"
+
+
+class _Query:
+    """The statements of one report. Names come from this module alone; nothing a user writes gets into them."""
+
+    def __init__(self, sources: Sequence[_Source], tables: set[str], keys: Sequence[str]) -> None:
+        self._sources = sources
+        self._tables = tables
+        self._keys = keys
+
+    def grouped(self) -> str:
+        keys = [*self._keys, "currency"]
+        selected = ", ".join(f"{_expression(key)} AS {_quoted(key)}" for key in keys)
+        places = ", ".join(str(place) for place in range(1, len(keys) + 1))
+        return (
+            f"WITH {', '.join(self._tables_above())} SELECT {selected}, SUM(billed_cost) AS billed_cost,"
+            f" COALESCE(SUM(list_cost), 0) AS list_cost FROM {self._last()} AS costs GROUP BY {places}"
+            f" ORDER BY {self._order()}"
+        )
+
+    def totals(self) -> str:
+        return (
+            f"WITH {self._costs()} SELECT SUM(billed_cost) AS billed_cost, COALESCE(SUM(list_cost), 0) AS list_cost,"
+            " currency FROM costs GROUP BY currency ORDER BY billed_cost DESC, currency"
+        )
+
+    def _order(self) -> str:
+        periods = [key for key in self._keys if key in ("day", "month")]
+        others = [key for key in self._keys if key not in periods]
+        return ", ".join(
+            [*(_quoted(key) for key in periods), "billed_cost DESC", *(_quoted(key) for key in others), "currency"]
+        )
+
+    def _tables_above(self) -> Iterator[str]:
+        yield self._costs()
+        if self._last() == "costs":
+            return
+        yield self._people("people", "dim_people", "user_id", "user")
+        yield self._people("owners", "dim_api_keys", "api_key_id", "api_key")
+        yield (
+            "personal AS (SELECT c.*, COALESCE(people.person, owners.person) AS person FROM costs AS c"
+            f" LEFT JOIN people ON {_same('people', 'user')} LEFT JOIN owners ON {_same('owners', 'api_key')})"
+        )
+        yield self._teams()
+        yield (
+            "attributed AS (SELECT p.*, teams.team FROM personal AS p LEFT JOIN teams"
+            " ON teams.usage_date = p.usage_date AND teams.person = p.person)"
+        )
+
+    def _last(self) -> str:
+        return "attributed" if set(self._keys) & set(_DERIVED) else "costs"
+
+    def _costs(self) -> str:
+        return f"costs AS ({' UNION ALL '.join(source.select() for source in self._sources)})"
+
+    def _people(self, name: str, table: str, column: str, key: str) -> str:
+        """One person a day and account, so that no overlap of dates doubles money."""
+        if table not in self._tables:
+            return (
+                f"{name} AS (SELECT usage_date, provider, {_quoted(key)}, CAST(NULL AS STRING) AS person"
+                " FROM costs WHERE FALSE)"
+            )
+        return (
+            f"{name} AS (SELECT used.usage_date, used.provider, used.{_quoted(key)}, MIN(d.person) AS person"
+            f" FROM (SELECT DISTINCT usage_date, provider, {_quoted(key)} FROM costs) AS used JOIN {table} AS d"
+            f" ON d.provider = used.provider AND d.{column} = used.{_quoted(key)} AND {_holds('d', 'used')}"
+            " GROUP BY 1, 2, 3)"
+        )
+
+    def _teams(self) -> str:
+        if "identity_mapping" not in self._tables:
+            return "teams AS (SELECT usage_date, person, CAST(NULL AS STRING) AS team FROM personal WHERE FALSE)"
+        return (
+            "teams AS (SELECT used.usage_date, used.person, MIN(m.team) AS team"
+            " FROM (SELECT DISTINCT usage_date, person FROM personal) AS used JOIN identity_mapping AS m"
+            f" ON LOWER(m.person) = used.person AND {_holds('m', 'used')} GROUP BY 1, 2)"
+        )
+
+
+def _expression(key: str) -> str:
+    match key:
+        case "day":
+            return "usage_date"
+        case "month":
+            return "DATE_TRUNC(usage_date, MONTH)"
+        case _:
+            return f"costs.{_quoted(key)}"
+
+
+def _same(table: str, key: str) -> str:
+    name = _quoted(key)
+    return f"{table}.usage_date = c.usage_date AND {table}.provider = c.provider AND {table}.{name} = c.{name}"
+
+
+def _holds(table: str, used: str) -> str:
+    return (
+        f"({table}.valid_from IS NULL OR {table}.valid_from <= {used}.usage_date)"
+        f" AND ({table}.valid_to IS NULL OR {table}.valid_to > {used}.usage_date)"
+    )
+
+
+def _quoted(key: str) -> str:
+    return f"`{key}`"
+
+
+def _keys(granularity: str, group_by: Sequence[str]) -> list[str]:
+    periods = [granularity] if granularity != "total" else []
+    return list(dict.fromkeys([*periods, *group_by]))
+
+
+async def _describe(warehouse: Warehouse, org: OrgScope, provider: str) -> _Source:
+    nothing = await warehouse.query(Statement(f"SELECT * FROM {provider}_cost_daily LIMIT 0", org.dataset))
+    return _Source(provider, frozenset(nothing.column_names))
+
+
+def _check(granularity: str, group_by: Sequence[str], providers: Iterable[str] | None) -> None:
+    faults = (
+        [] if granularity in GRANULARITIES else [f"granularity {granularity!r} is not one of {_list(GRANULARITIES)}"]
+    )
+    faults += [f"group_by {name!r} is not one of {_list(GROUPINGS)}" for name in group_by if name not in GROUPINGS]
+    faults += [
+        f"provider {name!r} is not one of {_list(PROVIDERS)}" for name in providers or () if name not in PROVIDERS
+    ]
+    if faults:
+        raise InvalidRequest("; ".join(faults), fields={"faults": faults})
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)
