@@ -112,9 +112,9 @@ class MetadataLog:
         return True
 
     async def _write(self, table: str, rows: Sequence[Row]) -> None:
-        from convergence.warehouse.arrow import arrow_schema
+        from convergence.warehouse.arrow import build_arrow_schema
 
-        schema = arrow_schema(self._catalog.schema(table))
+        schema = build_arrow_schema(self._catalog.schema(table))
         await self._warehouse.load(self._platform.table(table), _batches(rows, schema), mode=WriteMode.APPEND)
 
 

@@ -101,22 +101,25 @@ class RunStore:
         await self._attach_steps(found)
         return found[0]
 
-    async def list(
+    async def page(
         self, org_slug: str, *, status: RunStatus | None, pipeline_id: str | None, limit: int, cursor: str | None
     ) -> tuple[list[RunRecord], str | None]:
         """Runs, newest first, with the cursor of the next page."""
         await self._log.flush()
         position = _read_cursor(cursor) if cursor else None
-        condition, parameters = "", {}
+        condition = ""
+        parameters: dict[str, Any] = {}
         if status is not None:
-            condition, parameters = f"{condition} AND status = @status", {**parameters, "status": str(status)}
+            condition += " AND status = @status"
+            parameters["status"] = str(status)
         if pipeline_id is not None:
-            condition, parameters = f"{condition} AND pipeline_id = @pipeline", {**parameters, "pipeline": pipeline_id}
+            condition += " AND pipeline_id = @pipeline"
+            parameters["pipeline"] = pipeline_id
         if position is not None:
             condition += (
                 " AND (accepted_at < @accepted OR (accepted_at = @accepted AND pipeline_logging_id < @run_id))"
             )
-            parameters = {**parameters, "accepted": position[0], "run_id": position[1]}
+            parameters |= {"accepted": position[0], "run_id": position[1]}
         found = await self._select(condition, org_slug, parameters, limit=limit + 1)
         page = found[:limit]
         await self._attach_steps(page)

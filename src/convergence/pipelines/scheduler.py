@@ -145,9 +145,9 @@ class Scheduler:
     async def _batch(self, row: dict[str, object]) -> AsyncIterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        from convergence.warehouse.arrow import arrow_schema
+        from convergence.warehouse.arrow import build_arrow_schema
 
-        full = arrow_schema(self._catalog.schema(_TABLE))
+        full = build_arrow_schema(self._catalog.schema(_TABLE))
         yield pa.RecordBatch.from_pylist([row], schema=pa.schema([field for field in full if field.name in row]))
 
 

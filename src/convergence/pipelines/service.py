@@ -128,7 +128,7 @@ class Pipelines:
         await self._organizations.check_may_run(org)
         backfill_id = new_id("bf")
         await self._quotas.reserve(org.org_slug, backfill_id, await self._organizations.plan(org), with_slot=False)
-        runs = []
+        runs: list[RunRecord] = []
         for chunk in window.chunks(chunk_days or _DEFAULT_CHUNK_DAYS):
             run = self._new_run(org, request, chunk)
             run.trigger_type, run.backfill_id, run.quota_counted = TriggerType.BACKFILL, backfill_id, not runs
@@ -142,7 +142,7 @@ class Pipelines:
     async def get(self, org: OrgScope, run_id: str) -> RunRecord:
         return await self._runs.get(org.org_slug, run_id)
 
-    async def list(
+    async def page(
         self,
         org: OrgScope,
         *,
@@ -152,7 +152,7 @@ class Pipelines:
         cursor: str | None = None,
     ) -> tuple[Sequence[RunRecord], str | None]:
         """Runs, newest first, and the cursor of the next page."""
-        return await self._runs.list(
+        return await self._runs.page(
             org.org_slug, status=status, pipeline_id=pipeline_id, limit=limit, cursor=cursor
         )
 
