@@ -143,7 +143,7 @@ def redact(text: str) -> str:
 
 def is_secret_name(name: str) -> bool:
     """Whether a JSON key or header of this name holds a secret. `input_tokens` and `api_key_id` do not."""
-    plain = name.lower().replace("-", "_")
+    plain = name.lower().replace("-", "_").rpartition(".")[2]  # OpenTelemetry: http.request.header.authorization
     return plain in _SECRET_NAMES or plain.endswith(_SECRET_ENDINGS)
 
 
