@@ -15,7 +15,7 @@ from convergence.catalog.schemas import TableSchema
 from convergence.catalog.sqltext import check_sql
 from convergence.catalog.tables import load_table_schema, near
 from convergence.catalog.tree import find_place, is_pipeline, resolve_inside, walk
-from convergence.catalog.yamltext import load_text
+from convergence.catalog.yamltext import load_text, load_yaml
 from convergence.errors import ConfigError, Conflict, Fault, NotFound
 
 log = structlog.get_logger(__name__)
@@ -24,11 +24,18 @@ MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
 
 
 class Catalog:
-    """Reads below `root` and nowhere else. A file is parsed again when its time or size has changed."""
+    """Reads below `root` and nowhere else. A file is parsed again when its time or size has changed.
+
+    Raises:
+        ConfigError: `root` is not a folder.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
+        if not self.root.is_dir():
+            raise ConfigError(Fault("is not a folder", path=str(root), expected="the folder with the pipelines"))
         self._pipelines = ParsedFiles[Pipeline]()
+        self._schema_places: dict[str, Path] = {}
         self._schemas = ParsedFiles[TableSchema]()
 
     def pipelines(self) -> list[Pipeline]:
@@ -75,10 +82,10 @@ class Catalog:
         Raises:
             ConfigError: none, more than one, or broken.
         """
-        paths = [path for path in self._schema_paths() if path.stem == name]
-        if len(paths) != 1:
-            raise self._schema_refused(name, paths)
-        return self._schemas.get(paths[0], lambda: load_table_schema(paths[0]))
+        path = self._schema_places.get(name)
+        if path is None or not path.is_file():
+            path = self._schema_places[name] = self._find_schema(name)
+        return self._schemas.get(path, lambda: load_table_schema(path))
 
     def schema_names(self) -> list[str]:
         return sorted({path.stem for path in self._schema_paths()})
@@ -135,26 +142,36 @@ class Catalog:
             if path.stem == stem:
                 self._load(path)
 
-    def _schema_refused(self, name: str, paths: list[Path]) -> ConfigError:
+    def _find_schema(self, name: str) -> Path:
+        paths = [path for path in self._schema_paths() if path.stem == name]
         if not paths:
-            return ConfigError(Fault(f"there is no table schema {name!r}" + near(name, self.schema_names())))
-        return ConfigError(_twice(paths, f"table schema {name!r}"))
+            raise ConfigError(Fault(f"there is no table schema {name!r}" + near(name, self.schema_names())))
+        if len(paths) > 1:
+            raise ConfigError(_twice(paths, f"table schema {name!r}"))
+        return paths[0]
 
     def _pipeline_faults(self, check_step: CheckStep, check_sql: CheckSql) -> Iterator[Fault]:
         by_id: dict[str, list[Path]] = {}
         for path in walk(self.root):
-            if not is_pipeline(self.root, path):
-                continue
-            try:
-                pipeline = self._load(path)
-            except ConfigError as error:
-                yield from error.faults
-                continue
-            by_id.setdefault(pipeline.pipeline_id, []).append(path)
-            yield from check_steps(pipeline, check_step)
-            yield from check_references(pipeline, self.path, check_sql)
+            if is_pipeline(self.root, path):
+                yield from self._file_faults(path, check_step, check_sql)
+                if isinstance(pipeline := self._try_load(path), Pipeline):
+                    by_id.setdefault(pipeline.pipeline_id, []).append(path)
         for pipeline_id, paths in by_id.items():
-            yield from _twice(paths, f"pipeline_id {pipeline_id!r}") if len(paths) > 1 else ()
+            yield from _twice(paths, f"pipeline_id {pipeline_id!r}")
+
+    def _file_faults(self, path: Path, check_step: CheckStep, check_sql: CheckSql) -> Iterator[Fault]:
+        """A broken file is checked as far as it can be read, so that all of it is told at once."""
+        try:
+            self._load(path)
+        except ConfigError as error:
+            yield from error.faults
+        try:
+            document = load_yaml(path)
+        except ConfigError:
+            return
+        yield from check_steps(document, check_step)
+        yield from check_references(document, self.path, check_sql)
 
     def _schema_faults(self) -> Iterator[Fault]:
         by_name: dict[str, list[Path]] = {}
@@ -165,7 +182,7 @@ class Catalog:
             except ConfigError as error:
                 yield from error.faults
         for name, paths in by_name.items():
-            yield from _twice(paths, f"table schema {name!r}") if len(paths) > 1 else ()
+            yield from _twice(paths, f"table schema {name!r}")
 
     def _sql_faults(self, check_sql: CheckSql) -> Iterator[Fault]:
         for path in walk(self.root):

@@ -90,7 +90,7 @@ class _PipelineKeys(BaseModel):
 
 
 def load_pipeline(path: Path, provider: str, domain: str) -> Pipeline:
-    """The pipeline in a file. Its ps_types are not looked up; `check_steps` does that.
+    """The pipeline in a file. Its ps_types are not looked up: `check_steps` does that.
 
     Raises:
         ConfigError: every fault, with line and key.
@@ -106,31 +106,35 @@ def load_pipeline(path: Path, provider: str, domain: str) -> Pipeline:
     return _build(document, keys, path, provider, domain)
 
 
-def check_steps(pipeline: Pipeline, check_step: CheckStep) -> list[Fault]:
-    """What the processors have against their steps' keys."""
-    found = [
-        (("steps", index, *_key_path(key)), message, expected)
-        for index, step in enumerate(pipeline.steps)
-        for key, message, expected in check_step(step.ps_type, step.config)
+def check_steps(document: YamlText, check_step: CheckStep) -> list[Fault]:
+    """What the processors have against their steps' keys, in a good file or a broken one."""
+    return [
+        key_fault(document, ("steps", index, *_key_path(key)), message, expected)
+        for index, ps_type, config in raw_steps(document)
+        for key, message, expected in check_step(ps_type, config)
     ]
-    return locate(pipeline, found)
 
 
-def locate(pipeline: Pipeline, findings: Sequence[Finding]) -> list[Fault]:
-    """Faults at the lines of their keys in the pipeline's file."""
-    if not findings:
-        return []
-    document = load_yaml(pipeline.path)
-    return [_fault(document, *finding) for finding in findings]
+def raw_steps(document: YamlText) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """(index, ps_type, the processor's own keys) of every step that names a processor."""
+    value = _as_dict(document.value)
+    for index, step in enumerate(_as_list(value.get("steps"))):
+        if ps_type := _as_text(_as_dict(step).get("ps_type")):
+            yield index, ps_type, {key: one for key, one in step.items() if key not in _StepKeys.model_fields}
+
+
+def key_fault(document: YamlText, at: KeyPath, message: str, expected: str | None) -> Fault:
+    """A fault at a key of the file; a step is called by its id."""
+    return Fault(message, document.path, document.line(at), _shown(document, at) or None, expected)
 
 
 def _read_keys(document: YamlText) -> tuple[_PipelineKeys | None, list[Fault]]:
     if not isinstance(document.value, dict):
-        return None, [_fault(document, (), "is not a pipeline", "a mapping with pipeline_id and steps")]
+        return None, [key_fault(document, (), "is not a pipeline", "a mapping with pipeline_id and steps")]
     try:
         return _PipelineKeys.model_validate(document.value), []
     except ValidationError as error:
-        return None, [_fault(document, *described) for described in describe(error, _PipelineKeys)]
+        return None, [key_fault(document, *described) for described in describe(error, _PipelineKeys)]
 
 
 def _loose_faults(document: YamlText) -> list[Fault]:
@@ -164,7 +168,7 @@ def _is_given(value: Mapping[str, Any], fault: Fault) -> bool:
 
 def _pipeline_faults(document: YamlText, keys: _PipelineKeys) -> list[Fault]:
     found = [*_head_faults(keys), *_step_faults(keys), *_graph_faults(keys.steps), *_template_faults(document, keys)]
-    return [_fault(document, *one) for one in found]
+    return [key_fault(document, *one) for one in found]
 
 
 def _head_faults(keys: _PipelineKeys) -> Iterator[Finding]:
@@ -210,8 +214,11 @@ def _graph_faults(steps: Sequence[_StepKeys]) -> Iterator[Finding]:
         for place, name in enumerate(step.depends_on):
             if name not in known:
                 yield ("steps", index, "depends_on", place), f"there is no step {name!r}{near(name, known)}", None
+    sorter = TopologicalSorter[str]()
+    for step in steps:
+        sorter.add(step.step_id, *step.depends_on)
     try:
-        TopologicalSorter({step.step_id: step.depends_on for step in steps}).prepare()
+        sorter.prepare()
     except CycleError as error:
         circle: list[str] = error.args[1][::-1]
         at = ("steps", known.index(circle[0]), "depends_on")
@@ -255,10 +262,6 @@ def _build_step(keys: _StepKeys, pipeline_minutes: int) -> Step:
         on_failure=keys.on_failure,
         config=dict(keys.model_extra or {}),
     )
-
-
-def _fault(document: YamlText, at: KeyPath, message: str, expected: str | None) -> Fault:
-    return Fault(message, document.path, document.line(at), _shown(document, at) or None, expected)
 
 
 def _shown(document: YamlText, at: KeyPath) -> str:

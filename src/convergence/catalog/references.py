@@ -10,40 +10,37 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from convergence.catalog.pipelines import Pipeline, locate
-from convergence.catalog.templates import find_names
-from convergence.catalog.yamltext import KeyPath
+from convergence.catalog.pipelines import key_fault, raw_steps
+from convergence.catalog.templates import find_names, is_sql_key
+from convergence.catalog.yamltext import KeyPath, YamlText
 from convergence.errors import ConfigError, Fault
 
 CheckSql = Callable[[str], Sequence[tuple[int, str]]]
 FindPath = Callable[[Path, str], Path]
 
 _FILE_KEYS: Final = frozenset(("file", "files", "path", "paths", "sql", "query", "seed", "seeds", "checks"))
-_SQL_KEYS: Final = frozenset(("sql", "query"))
 _SUFFIXES: Final = (".sql", ".csv", ".json", ".ndjson", ".yml", ".yaml", ".parquet", ".txt", ".html")
 
 
-def check_references(pipeline: Pipeline, find_path: FindPath, check_sql: CheckSql) -> list[Fault]:
+def check_references(document: YamlText, find_path: FindPath, check_sql: CheckSql) -> list[Fault]:
     """Files that are missing or outside, and SQL that does not parse, in the steps of a pipeline."""
-    found = [
-        (("steps", index, *at), message, expected)
-        for index, step in enumerate(pipeline.steps)
-        for at, key, text in _texts(step.config, (), "")
-        for message, expected in _check(pipeline, key, text, find_path, check_sql)
+    return [
+        key_fault(document, ("steps", index, *at), message, expected)
+        for index, _, config in raw_steps(document)
+        for at, key, text in _texts(config, (), "")
+        for message, expected in _check(Path(document.path).parent, key, text, find_path, check_sql)
     ]
-    return locate(pipeline, found)
 
 
 def _check(
-    pipeline: Pipeline, key: str, text: str, find_path: FindPath, check_sql: CheckSql
+    folder: Path, key: str, text: str, find_path: FindPath, check_sql: CheckSql
 ) -> Iterator[tuple[str, str | None]]:
-    word = key.rsplit("_", maxsplit=1)[-1]
-    if word in _FILE_KEYS and _is_file(text):
+    if key.rsplit("_", maxsplit=1)[-1] in _FILE_KEYS and _is_file(text):
         try:
-            find_path(pipeline.folder, text)
+            find_path(folder, text)
         except ConfigError as error:
             yield from ((fault.message, fault.expected) for fault in error.faults)
-    elif word in _SQL_KEYS:
+    elif is_sql_key(key):
         for line, message in check_sql(text):
             yield f"is not GoogleSQL, line {line} of the statement: {message}", "a statement that parses"
 

@@ -13,7 +13,7 @@ def check_sql(sql: str) -> list[tuple[int, str]]:
     try:
         statements = sqlglot.parse(build_parametric_sql(sql), read="bigquery")
     except ParseError as error:
-        return [(int(one.get("line") or 1), str(one.get("description"))) for one in error.errors]
+        return [(int(one.get("line") or 1), str(one.get("description")).split(" but got <")[0]) for one in error.errors]
     except TokenError as error:
         return [(1, str(error).splitlines()[0])]
     return [] if any(statements) else [(1, "there is no statement")]

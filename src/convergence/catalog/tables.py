@@ -243,5 +243,5 @@ class _Reader:
 
 def near(word: str, known: Iterable[str]) -> str:
     """`; did you mean ...?` where something known is close, else nothing."""
-    found = get_close_matches(word, list(known), n=3, cutoff=0.6)
+    found = get_close_matches(word, list(dict.fromkeys(known)), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(found)}?" if found else ""

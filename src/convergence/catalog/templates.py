@@ -47,10 +47,16 @@ def find_names(value: Any) -> Iterator[str]:
             yield from (name for item in value for name in find_names(item))
 
 
+def is_sql_key(key: str) -> bool:
+    """Whether a step's key holds a statement: sql, query, or a name that ends with _sql or _query."""
+    return key.rsplit("_", maxsplit=1)[-1] in {"sql", "query"}
+
+
 def fill(value: Any, values: Mapping[str, Any]) -> Any:
     """`value` with its templates filled, inside its lists and mappings too; keys stay as they are.
 
-    Text that is one template and nothing else becomes the value itself, of its own type.
+    Text that is one template and nothing else becomes the value itself, of its own type. SQL (see `is_sql_key`) is
+    left alone: `bind_sql` is for it.
 
     Raises:
         ConfigError: every unknown name.
@@ -101,7 +107,7 @@ def _filled(value: Any, values: Mapping[str, Any]) -> Any:
         case str():
             return _filled_text(value, values)
         case dict():
-            return {key: _filled(item, values) for key, item in value.items()}
+            return {key: item if is_sql_key(key) else _filled(item, values) for key, item in value.items()}
         case list() | tuple():
             return [_filled(item, values) for item in value]
         case _:
