@@ -73,7 +73,7 @@ def parse_json(body: bytes) -> Any:
         ProviderMisbehaved: nested deeper than anything a provider means.
     """
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=Decimal, parse_int=_parse_whole)
+        return _load(body)
     except RecursionError as error:
         raise ProviderMisbehaved("the page is nested too deeply to be read", code="page_nested_too_deeply") from error
     except ValueError as error:
@@ -91,6 +91,15 @@ def _read_leniently(body: bytes) -> Envelope:
             raise ProviderMisbehaved(
                 f"the page is a JSON {type(value).__name__}, not an object", code="page_not_object"
             )
+
+
+def _load(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_float=Decimal, parse_constant=Decimal)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:  # an int of thousands of digits; a hook for every int would double the time of every page
+        return json.loads(body, parse_float=Decimal, parse_constant=Decimal, parse_int=_parse_whole)
 
 
 def _parse_whole(text: str) -> int | Decimal:

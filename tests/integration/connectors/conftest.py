@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -47,6 +47,10 @@ class Provider:
         self.seen: list[Seen] = []
         self.url = ""
 
+    def choose(self, seen: Seen) -> Reply:
+        del seen
+        return self.script[min(len(self.seen), len(self.script)) - 1]
+
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while await self._answer_one(reader, writer):
@@ -61,7 +65,7 @@ class Provider:
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
         await reader.readexactly(int(headers.get("content-length", 0)))
         self.seen.append(Seen(head[0].split(" ")[1], headers, time.monotonic()))
-        reply = self.script[min(len(self.seen), len(self.script)) - 1]
+        reply = self.choose(self.seen[-1])
         await _write(writer, reply)
         return reply.cut is None and not reply.reset
 
@@ -95,20 +99,29 @@ def failing(status: int, message: str = "try later", **headers: str) -> Reply:
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Callable[[Sequence[Reply]], asyncio.Future[Provider]]]:
-    """`await serve([Reply(...), ...])` starts a provider."""
+async def listen() -> AsyncIterator[Callable[[Provider], Awaitable[None]]]:
+    """`await listen(provider)` puts it on a free port."""
     servers: list[asyncio.Server] = []
 
-    async def start(script: Sequence[Reply]) -> Provider:
-        provider = Provider(script)
-        server = await asyncio.start_server(provider.answer, "127.0.0.1", 0)
-        servers.append(server)
-        provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        return provider
+    async def start(provider: Provider) -> None:
+        servers.append(await asyncio.start_server(provider.answer, "127.0.0.1", 0))
+        provider.url = f"http://127.0.0.1:{servers[-1].sockets[0].getsockname()[1]}/v1"
 
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def serve(listen: Callable[[Provider], Awaitable[None]]) -> Callable[[Sequence[Reply]], Awaitable[Provider]]:
+    """`await serve([Reply(...), ...])` starts a provider with a script."""
+
+    async def start(script: Sequence[Reply]) -> Provider:
+        provider = Provider(script)
+        await listen(provider)
+        return provider
+
+    return start
 
 
 @pytest.fixture

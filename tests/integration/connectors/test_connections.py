@@ -104,10 +104,10 @@ async def test_a_span_for_each_attempt(serve, connect):
 
 
 async def test_one_organization_has_at_most_two_requests_out(serve, connect):
-    provider = await serve([Reply(body=b" " * 10, pause=0.02)])
+    provider = await serve([Reply(body=b" " * 100, pause=0.02)])
     pool = connect(provider)
     tasks = [asyncio.create_task(pool.client("acme", "openai", bearer(KEY)).get("/costs")) for _ in range(6)]
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(1)
     out = len(provider.seen)
     for task in tasks:
         task.cancel()
