@@ -33,6 +33,10 @@ class Api:
         authorization = {"authorization": f"Bearer {key or self._key}"} if headers is None else headers
         return asyncio.run(self._send("GET", f"/openai/v1/organization/{path}", params, authorization))
 
+    def send(self, method: str, path: str) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {self._key}"}
+        return asyncio.run(self._send(method, f"/openai/v1/organization/{path}", None, headers))
+
     def control(self, method: str, path: str, body: Any = None) -> httpx2.Response:
         return asyncio.run(self._send(method, f"/_simulator/{path}", None, {}, body))
 

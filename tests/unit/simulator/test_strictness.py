@@ -177,3 +177,10 @@ def test_costs_can_refuse_the_grouping_by_key(api: Any, world: OpenAIWorld) -> N
 def test_unknown_paths_and_methods(api: Any) -> None:
     assert api.get("usage/telepathy", {"start_time": api.start}).status_code == 404
     assert error(api.get("nothing"))["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH", "PUT"])
+def test_everything_is_read_only(api: Any, method: str) -> None:
+    response = api.send(method, "projects")
+
+    assert response.status_code == 405
