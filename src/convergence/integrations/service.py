@@ -33,7 +33,7 @@ from convergence.integrations.validators import load_validator
 from convergence.kit.clock import Clock
 from convergence.kit.ids import new_id
 from convergence.kit.jsontext import dumps
-from convergence.security import REVEALED, Binding, Security, redact, redact_value
+from convergence.security import Binding, Security, redact, redact_value
 from convergence.state import StateStore
 from convergence.steps import StepContext
 from convergence.tenancy import OrgScope, PlatformScope
@@ -121,7 +121,6 @@ class Integrations:
         """
         validator = load_validator(known := find_provider(provider))
         _check_credential(credential)
-        REVEALED.add(credential)
         try:
             async with asyncio.timeout(VALIDATION_TIMEOUT.total_seconds()):
                 return await validator.check(self._http, org.org_slug, credential, now=self._clock.now())

@@ -127,7 +127,8 @@ class OrganizationStore:
         statement = Statement(
             f"SELECT org_slug FROM {name} WHERE check_id = @check_id", org.dataset, {"check_id": row["check_id"]}
         )
-        return (await self._warehouse.query(statement)).num_rows
+        rows: int = (await self._warehouse.query(statement)).num_rows
+        return rows
 
     async def find_profile(self, folded_slug: str) -> Row | None:
         """The profile of a slug without regard to case."""
