@@ -16,8 +16,10 @@ import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from convergence.errors import ConfigError, Fault
 from convergence.security.redaction import redact, redact_value
 
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _SEVERITIES: Final = {"warn": "WARNING", "exception": "ERROR", "fatal": "CRITICAL", "notset": "DEFAULT"}
 _LABELS: Final = ("request_id", "org", "org_slug", "run_id", "step_id", "pipeline_id", "provider")
 _QUIET: Final = ("httpx2", "httpcore2", "urllib3", "opentelemetry", "asyncio", "uvicorn.access")
@@ -33,7 +35,12 @@ def configure_logging(level: str, *, json: bool, project_id: str | None = None, 
     """Send structlog and the standard library's loggers to `stream` (standard error). May be called again.
 
     With `project_id`, traces are named as Cloud Logging needs them to link a line with its trace.
+
+    Raises:
+        ConfigError: there is no such level.
     """
+    if level.upper() not in _LEVELS:
+        raise ConfigError(Fault(f"no such level: {level[:40]!r}", key="LOG_LEVEL", expected=", ".join(_LEVELS)))
     handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

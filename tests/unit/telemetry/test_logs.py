@@ -11,6 +11,7 @@ import structlog
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
+from convergence.errors import ConfigError
 from convergence.security import REVEALED
 from convergence.telemetry import configure_logging, wants_json
 
@@ -77,6 +78,11 @@ def test_every_level_has_its_severity(stream, method, severity):
     getattr(logging.getLogger("y"), method)("said")
 
     assert [line["severity"] for line in lines(stream)] == [severity, severity]
+
+
+def test_an_unknown_level_is_refused_by_its_variable(stream):
+    with pytest.raises(ConfigError, match=r"LOG_LEVEL: no such level: 'LOUD' \(expected DEBUG, INFO"):
+        configure_logging("LOUD", json=True, stream=stream)
 
 
 def test_below_the_level_nothing_is_said(stream):
