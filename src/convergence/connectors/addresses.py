@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
@@ -115,9 +116,9 @@ class AddressRefused(Exception):  # noqa: N818 (names what happened, like the pr
     """Not a transport error: trying again cannot help, and httpx2 must not take it for one."""
 
 
-def checked_transport(limits: httpx2.Limits, *, production: bool) -> httpx2.AsyncHTTPTransport:
+def checked_transport(limits: httpx2.Limits, tls: ssl.SSLContext, *, production: bool) -> httpx2.AsyncHTTPTransport:
     """A transport whose every connection passes `is_allowed`."""
-    transport = httpx2.AsyncHTTPTransport(trust_env=False, retries=0, limits=limits)
+    transport = httpx2.AsyncHTTPTransport(verify=tls, trust_env=False, retries=0, limits=limits)
     pool = transport._pool  # noqa: SLF001 (httpx2, pinned exactly, has no public way to set the network backend)
     pool._network_backend = CheckedBackend(pool._network_backend, production=production)  # noqa: SLF001 (the same)
     return transport

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -96,12 +98,17 @@ class HttpPool:
             del self._lanes[next(iter(self._lanes))]
         return lane
 
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """One for all providers: loading the system's certificates takes a tenth of a second."""
+        return httpx2.create_ssl_context(trust_env=False)
+
     def _open(self, provider: str) -> httpx2.AsyncClient:
         policy = self.policy
         limits = httpx2.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=30)
         return httpx2.AsyncClient(
             base_url=self._base_urls[provider],
-            transport=checked_transport(limits, production=self._production),
+            transport=checked_transport(limits, self._tls, production=self._production),
             timeout=httpx2.Timeout(
                 connect=policy.connect_timeout,
                 read=policy.read_timeout,

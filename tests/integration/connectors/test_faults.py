@@ -114,7 +114,7 @@ async def test_other_requests_of_the_same_key_wait_as_well(serve, connect):
     provider = await serve([failing(429, retry_after="1"), OK])
     caller = client(connect(provider))
     first = asyncio.create_task(caller.get("/costs"))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.5)
     await asyncio.gather(first, caller.get("/users"), caller.get("/projects"))
     assert min(seen.at for seen in provider.seen[1:]) - provider.seen[0].at >= 1.0
 
@@ -320,10 +320,11 @@ async def test_every_page_is_read_in_order(serve, connect):
 
 
 async def test_a_cancelled_call_leaves_the_client_usable(serve, connect):
-    provider = await serve([Reply(body=b" " * 500, pause=0.05), OK])
+    provider = await serve([OK, Reply(body=b" " * 500, pause=0.05), OK])
     caller = client(connect(provider))
+    await caller.get("/costs")
     task = asyncio.create_task(caller.get("/costs"))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
