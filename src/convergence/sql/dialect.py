@@ -144,7 +144,7 @@ def _extract(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
         case "DATE":
             return _cast(source, "DATE")
         case "TIME":
-            return _cast(source, "TIME")
+            return _cast(_cast(source, "TIMESTAMP"), "TIME")
         case _:
             return node
 
@@ -169,6 +169,7 @@ def _sliced(aggregate: exp.Expr, *, ignore_nulls: bool) -> exp.Expr:
     result: exp.Expr = call("array_agg", inner)
     if ignore_nulls:
         value = inner.this if isinstance(inner, exp.Order) else inner
+        value = value.expressions[0] if isinstance(value, exp.Distinct) else value
         present = exp.Not(this=exp.Is(this=value.copy(), expression=exp.Null()))
         result = exp.Filter(this=result, expression=exp.Where(this=present))
     return result if limit is None else call("list_slice", result, exp.Literal.number(1), limit)
@@ -176,6 +177,29 @@ def _sliced(aggregate: exp.Expr, *, ignore_nulls: bool) -> exp.Expr:
 
 def _safe_function(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
     return call("try", node.this)
+
+
+def _unnest(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    """WITH OFFSET counts from 0, DuckDB's WITH ORDINALITY from 1."""
+    offset, alias = node.args.get("offset"), node.args.get("alias")
+    columns = alias.columns if isinstance(alias, exp.TableAlias) else []
+    if not isinstance(offset, exp.Identifier) or len(columns) != 1:
+        return node
+    if len(node.expressions) != 1:
+        return node
+    array = node.expressions[0]
+    position = exp.Sub(this=call("generate_subscripts", array, exp.Literal.number(1)), expression=exp.Literal.number(1))
+    inner = exp.select(exp.alias_(call("unnest", array), columns[0].copy()), exp.alias_(position, offset.copy()))
+    if isinstance(node.parent, exp.Join) and node.parent.side and not node.parent.args.get("on"):
+        node.parent.set("on", exp.true())
+    return inner.subquery(f"_offset_{offset.name}")
+
+
+def _merge_insert(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    """INSERT ROW inserts all columns, in their order."""
+    if isinstance(node.parent, exp.When) and node.this is not None and node.this.name.upper() == "ROW":
+        return exp.Insert(this=exp.Star())
+    return node
 
 
 _RULES: Final[dict[type[exp.Expr], Rule]] = {
@@ -197,4 +221,6 @@ _RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.IgnoreNulls: _array_aggregate,
     exp.RespectNulls: _array_aggregate,
     exp.SafeFunc: _safe_function,
+    exp.Unnest: _unnest,
+    exp.Insert: _merge_insert,
 }
