@@ -1,7 +1,7 @@
 -- Usage in disjoint classes, one row per caller, model and class. Cached and cache-write tokens are part of
 -- input_tokens, audio tokens part of both sides: what remains after them is the plain class.
 SELECT
-  usage_date, project_id, api_key_id, user_id, model, endpoint, batch, service_tier, token_class,
+  usage_date, project_id, api_key_id, user_id, model, endpoint, batch, service_tier, size, token_class,
   CASE token_class
     WHEN 'images' THEN 'Images'
     WHEN 'characters' THEN 'Characters'
@@ -15,7 +15,7 @@ SELECT
   CAST(SUM(quantity) AS NUMERIC) AS quantity
 FROM (
   SELECT
-    usage_date, project_id, api_key_id, user_id, model, endpoint, batch, service_tier, token_class,
+    usage_date, project_id, api_key_id, user_id, model, endpoint, batch, service_tier, size, token_class,
     CASE token_class
       WHEN 'input' THEN uncached - input_audio
       WHEN 'input_audio' THEN input_audio
@@ -55,5 +55,5 @@ FROM (
   ]) AS token_class
 ) AS classes
 WHERE quantity > 0
-GROUP BY usage_date, project_id, api_key_id, user_id, model, endpoint, batch, service_tier, token_class
-ORDER BY usage_date, project_id, api_key_id, user_id, model, endpoint, batch, service_tier, token_class
+GROUP BY usage_date, project_id, api_key_id, user_id, model, endpoint, batch, service_tier, size, token_class
+ORDER BY usage_date, project_id, api_key_id, user_id, model, endpoint, batch, service_tier, size, token_class

@@ -25,8 +25,8 @@ def attribute(items: pa.Table, usage: pa.Table) -> pa.Table:
     """Rows of the cost table, without lineage.
 
     `items`: usage_date, project_id, api_key_id, line_item, currency, amount, is_by_key.
-    `usage`: usage_date, project_id, api_key_id, user_id, model, endpoint, batch, service_tier, token_class, quantity,
-    unit, list_unit_price, pricing_unit, list_cost, currency, price_version.
+    `usage`: usage_date, project_id, api_key_id, user_id, model, endpoint, batch, service_tier, size, token_class,
+    quantity, unit, list_unit_price, pricing_unit, list_cost, currency, price_version.
     Amounts and quantities are decimal128(38, 9); the order of the rows decides who gets an odd nano-dollar.
 
     The billed cost of the result sums to the amounts exactly, day by day, and its quantities to those of `usage`.
@@ -68,7 +68,8 @@ def _number_meters(usage: pa.Table) -> tuple[list[Meter], pa.Array]:
     import pyarrow.compute as pc
 
     tier = pc.if_else(pc.fill_null(usage["batch"], fill_value=False), "batch", _filled(usage["service_tier"]))
-    text = pc.binary_join_element_wise(_filled(usage["model"]), tier, usage["token_class"], _BETWEEN)
+    variant = pc.coalesce(usage["size"], tier)
+    text = pc.binary_join_element_wise(_filled(usage["model"]), variant, usage["token_class"], _BETWEEN)
     encoded = _flat(text).dictionary_encode()
     return [_read_meter(meter) for meter in encoded.dictionary.to_pylist()], encoded.indices.cast(pa.int64())
 

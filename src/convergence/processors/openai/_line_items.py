@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from convergence.costs.pricebook import family
 
+_IMAGE_SIZE = re.compile(r"\d+x\d+")
 _TIERS = frozenset({"batch", "flex", "priority", "fast", "scale"})
 _FILLERS = frozenset({"tokens", "token", "text", "tier", "api", "uncached", "usage", "standard", "default"})
 
@@ -58,14 +60,14 @@ class LineItem:
 
     model: str | None = None
     classes: tuple[str, ...] = ()
-    tier: str | None = None
+    variant: str | None = None
 
 
 class Meter(NamedTuple):
     """What usage rows of one kind have in common, as far as bills tell them apart."""
 
     model: str | None
-    tier: str  # batch, or the service tier
+    variant: str  # the image size, batch, or the service tier
     token_class: str
 
 
@@ -78,7 +80,7 @@ class Match(NamedTuple):
 
 
 def parse_line_item(text: str | None) -> LineItem:
-    """`gpt-5-mini, batch cached input` is a model, a tier and a class; `Web search tool calls` a class alone."""
+    """`gpt-5-mini, batch cached input` is a model, a variant and a class; `Web search tool calls` a class alone."""
     plain = " ".join((text or "").replace("_", " ").lower().split())
     for phrase, classes in _METERS_BY_PHRASE:
         if plain.startswith(phrase):
@@ -87,8 +89,9 @@ def parse_line_item(text: str | None) -> LineItem:
     if not comma:
         return LineItem()
     words = set(rest.replace("_", " ").replace("-", " ").lower().split())
-    tier = next(iter(sorted(words & _TIERS)), None)
-    return LineItem(model.strip(), _CLASSES_BY_WORDS.get(frozenset(words - _TIERS - _FILLERS), ()), tier)
+    variants = {word for word in words if word in _TIERS or _IMAGE_SIZE.fullmatch(word)}
+    classes = _CLASSES_BY_WORDS.get(frozenset(words - variants - _FILLERS), ())
+    return LineItem(model.strip(), classes, min(variants, default=None))
 
 
 def match_line_items(line_items: Iterable[str], meters: list[Meter]) -> list[Match]:
@@ -107,12 +110,12 @@ def match_line_items(line_items: Iterable[str], meters: list[Meter]) -> list[Mat
 
 
 def _rank(item: LineItem, meter: Meter, fit: int) -> int | None:
-    """The model counts most, then the class, then the tier."""
+    """The model counts most, then the class, then the variant."""
     model = _rank_model(item.model, meter.model)
-    if model is None or (item.tier is not None and item.tier != meter.tier):
+    if model is None or (item.variant is not None and item.variant != meter.variant):
         return None
-    is_tier_silent = item.tier is None and meter.tier != "default"
-    return model * 100 + fit * 10 + int(is_tier_silent)
+    is_silent = item.variant is None and meter.variant != "default"
+    return model * 100 + fit * 10 + int(is_silent)
 
 
 def _rank_model(billed: str | None, used: str | None) -> int | None:
