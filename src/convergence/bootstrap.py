@@ -155,6 +155,7 @@ def build_platform(settings: Settings, clock: Clock, processors: str = PACKAGE) 
         runs,
         retry_backoff=timedelta(seconds=settings.retry_backoff_seconds),
         worker_instance=instance,
+        before_end=lambda run: quotas.release(run.org_slug, run.run_id),
         processors=processors,
     )
     pipelines = Pipelines(

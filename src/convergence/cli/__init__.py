@@ -15,6 +15,6 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     # The last boundary: whatever a command raises becomes one clear message and an exit code.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - said above
         show_failure(error)
         sys.exit(exit_code(error))

@@ -28,7 +28,9 @@ def _show_version(value: bool) -> None:  # noqa: FBT001 - typer calls it
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
+    ] = False,
 ) -> None:
     """Cost and usage of AI and cloud providers, per organization, exact to the cent."""
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from convergence.settings import Settings
     from convergence.simulator import SimulatorProcess
 
 ORG: Final = "demo"
@@ -152,7 +151,9 @@ async def _run_pipeline(progress: Progress, gateway: Gateway, pipeline: str, pla
     run_id = accepted["pipeline_logging_id"]
     steps = (await gateway.call("GET", f"/pipelines/runs/{run_id}", org=ORG))["steps"]
     task = progress.add_task(f"Run {pipeline}", total=len(steps), note="")
-    watch = asyncio.create_task(_watch(gateway, run_id, lambda done, rows: progress.update(task, completed=done, note=rows)))
+    watch = asyncio.create_task(
+        _watch(gateway, run_id, lambda done, rows: progress.update(task, completed=done, note=rows))
+    )
     record = await await_run(gateway, ORG, run_id)
     watch.cancel()
     if record["status"] != "COMPLETED":

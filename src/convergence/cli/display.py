@@ -70,7 +70,9 @@ def build_bars(days: Sequence[tuple[str, Decimal]]) -> list[str]:
 
 
 def _amounts(row: Mapping[str, Any]) -> list[str]:
-    return [format_usd(Decimal(row[name])) if row.get(name) is not None else "-" for name in ("billed_cost", "list_cost")]
+    return [
+        format_usd(Decimal(row[name])) if row.get(name) is not None else "-" for name in ("billed_cost", "list_cost")
+    ]
 
 
 def _key(value: object) -> object:

@@ -114,7 +114,7 @@ async def open_embedded(settings: Settings, *, work: bool = False) -> AsyncItera
     app = create_app(settings, work=work, schedule=False, operator_key=operator_key)
     async with app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app=app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://embedded", timeout=None) as client:  # noqa: S113 - in-process calls end by themselves
+        async with httpx2.AsyncClient(transport=transport, base_url="http://embedded", timeout=None) as client:
             yield Gateway(client, operator_key, app.state.platform)
 
 
@@ -131,7 +131,9 @@ def open_settings() -> Settings:
 def _environment(name: str, what: str) -> str:
     value = os.environ.get(name)
     if not value:
-        raise InvalidRequest(f"{name} is not set: it holds {what}", hint=f"export {name}=... (never on the command line)")
+        raise InvalidRequest(
+            f"{name} is not set: it holds {what}", hint=f"export {name}=... (never on the command line)"
+        )
     return value
 
 

@@ -35,7 +35,9 @@ def onboard(
     if as_json:
         print_json(result)
         return
-    typer.echo(f"{result['org_slug']} is onboarded on plan {result['subscription_plan']}, dataset {result['dataset_id']}")
+    typer.echo(
+        f"{result['org_slug']} is onboarded on plan {result['subscription_plan']}, dataset {result['dataset_id']}"
+    )
     typer.echo(f"API key (shown once): {result['api_key']}")
 
 

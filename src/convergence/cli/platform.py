@@ -21,7 +21,8 @@ def bootstrap(
     server: Server = None,
     as_json: AsJson = False,
     force_recreate_dataset: Annotated[
-        bool, typer.Option("--force-recreate-dataset", help="Drop the platform's dataset first: organizations are lost.")
+        bool,
+        typer.Option("--force-recreate-dataset", help="Drop the platform's dataset first: organizations are lost."),
     ] = False,
 ) -> None:
     """Create the platform's tables, or add what they lack."""
@@ -29,9 +30,8 @@ def bootstrap(
     if as_json:
         print_json(result)
         return
-    typer.echo(
-        f"{result['dataset']}: {len(result['tables_created'])} tables created, {len(result['tables_existing'])} were there"
-    )
+    created, existing = len(result["tables_created"]), len(result["tables_existing"])
+    typer.echo(f"{result['dataset']}: {created} tables created, {existing} were there")
 
 
 async def _bootstrap(server: str | None, *, force: bool) -> dict[str, list[str]]:

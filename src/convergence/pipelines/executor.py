@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -98,12 +98,14 @@ class Executor:
         *,
         retry_backoff: timedelta,
         worker_instance: str,
+        before_end: Callable[[RunRecord], Awaitable[None]],
         processors: str = PACKAGE,
     ) -> None:
         self._services = services
         self._runs = runs
         self._retry_backoff = retry_backoff
         self._worker_instance = worker_instance
+        self._before_end = before_end
         self._processors = processors
 
     async def execute(self, execution: Execution) -> Outcome:
@@ -111,7 +113,11 @@ class Executor:
         run = execution.run
         with tracer.start_as_current_span(
             "pipeline.run",
-            attributes={"convergence.org": run.org_slug, "convergence.run_id": run.run_id, "convergence.pipeline": run.pipeline_id},
+            attributes={
+                "convergence.org": run.org_slug,
+                "convergence.run_id": run.run_id,
+                "convergence.pipeline": run.pipeline_id,
+            },
         ) as span:
             try:
                 outcome = await self._execute(execution)
@@ -286,12 +292,13 @@ class Executor:
         if transient and execution.stop_reason is None and not timed_out and self._may_retry(execution):
             await self._put_back(execution, delay=self._delay(execution, transient), count_attempt=True)
             return Outcome.RETRY
+        await self._before_end(execution.run)  # whoever sees the end may ask for the next run at once
         execution.run = await self._update(execution, lambda run: self._conclude(run, execution, timed_out=timed_out))
         _log_end(execution.run)
         return Outcome.FINISHED
 
     def _delay(self, execution: Execution, errors: list[TransientError]) -> timedelta:
-        backoff = self._retry_backoff * 2**execution.run.attempt
+        backoff: timedelta = self._retry_backoff * 2**execution.run.attempt
         asked = max((timedelta(seconds=error.retry_after or 0) for error in errors), default=timedelta())
         return max(backoff, asked)
 

@@ -76,9 +76,9 @@ class RunStore:
             ttl = _KEEP if run.status.is_final else None
             if await self._state.compare_and_set(entry.key, entry.version, _encode(run), ttl=ttl) is None:
                 continue
+            self.record(run)
             if run.status.is_final:
                 await self._state.delete(_open_key(run))
-            self.record(run)
             return run
 
     async def find_hot(self, org_slug: str, run_id: str) -> RunRecord | None:
@@ -116,14 +116,20 @@ class RunStore:
             condition += " AND pipeline_id = @pipeline"
             parameters["pipeline"] = pipeline_id
         if position is not None:
-            condition += (
-                " AND (accepted_at < @accepted OR (accepted_at = @accepted AND pipeline_logging_id < @run_id))"
-            )
+            condition += " AND (accepted_at < @accepted OR (accepted_at = @accepted AND pipeline_logging_id < @run_id))"
             parameters |= {"accepted": position[0], "run_id": position[1]}
         found = await self._select(condition, org_slug, parameters, limit=limit + 1)
         page = found[:limit]
         await self._attach_steps(page)
-        return page, _write_cursor(page[-1]) if len(found) > limit else None
+        current = [await self._refresh(run) for run in page]
+        matching = [run for run in current if status in {None, run.status}]
+        return matching, _write_cursor(page[-1]) if len(found) > limit else None
+
+    async def _refresh(self, run: RunRecord) -> RunRecord:
+        """The state store's copy of a run whose record may be a moment behind."""
+        if run.status.is_final:
+            return run
+        return await self.find_hot(run.org_slug, run.run_id) or run
 
     async def open_runs(self) -> AsyncIterator[RunRecord]:
         """Every run that has not ended, of all organizations."""

@@ -86,21 +86,21 @@ class Scheduler:
             for pipeline in self._pipelines.discovered():
                 if pipeline.schedule is None or pipeline.provider not in providers:
                     continue
-                async for slot in self._due_slots(org, pipeline):
+                async for slot in self._due_slots(org, pipeline, pipeline.schedule):
                     due += 1
                     if not await self._start(org, pipeline, slot):
                         break
                     enqueued += 1
         return Tick(due=due, enqueued=enqueued, deferred=due - enqueued)
 
-    async def _due_slots(self, org: OrgScope, pipeline: Pipeline) -> AsyncIterator[datetime]:
+    async def _due_slots(self, org: OrgScope, pipeline: Pipeline, schedule: str) -> AsyncIterator[datetime]:
         now = self._clock.now()
         key = _position_key(org, pipeline)
         entry = await self._state.get(key)
         if entry is None:  # seen for the first time: its first slot is the next one
             await self._state.compare_and_set(key, None, now.isoformat().encode())
             return
-        slots = CronSim(pipeline.schedule, datetime.fromisoformat(entry.value.decode()))
+        slots = CronSim(schedule, datetime.fromisoformat(entry.value.decode()))
         for _ in range(_CATCH_UP):
             slot = next(slots)
             if slot > now:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Final
@@ -152,9 +151,7 @@ class Pipelines:
         cursor: str | None = None,
     ) -> tuple[Sequence[RunRecord], str | None]:
         """Runs, newest first, and the cursor of the next page."""
-        return await self._runs.page(
-            org.org_slug, status=status, pipeline_id=pipeline_id, limit=limit, cursor=cursor
-        )
+        return await self._runs.page(org.org_slug, status=status, pipeline_id=pipeline_id, limit=limit, cursor=cursor)
 
     async def cancel(self, org: OrgScope, run_id: str) -> RunRecord:
         """Cancel a run: at once while it waits, at its next heartbeat while it runs.
@@ -323,9 +320,7 @@ def _public(pipeline: Pipeline) -> Pipeline:
 
 
 def _fingerprint(run: RunRecord) -> str:
-    return digest(
-        canonical([run.pipeline_id, run.start_date, run.end_date, run.parameters, str(run.trigger_type)])
-    )
+    return digest(canonical([run.pipeline_id, run.start_date, run.end_date, run.parameters, str(run.trigger_type)]))
 
 
 def _set_fence(run: RunRecord, fence: int) -> None:

@@ -128,10 +128,10 @@ class Worker:
     async def _settle(self, run: RunRecord, outcome: Outcome) -> timedelta | None:
         if outcome is Outcome.LOST:
             return None
-        if outcome is Outcome.FINISHED or run.trigger_type.waits_for_slot:
-            await self._quotas.release(run.org_slug, run.run_id)
         if outcome is Outcome.FINISHED:
             return None
+        if run.trigger_type.waits_for_slot:
+            await self._quotas.release(run.org_slug, run.run_id)
         current = await self._runs.find_hot(run.org_slug, run.run_id)
         due = current.not_before if current is not None else None
         return max(timedelta(), due - self._clock.now()) if due is not None else timedelta()
@@ -150,7 +150,9 @@ class Worker:
                 return Outcome.FINISHED
             pipeline = self._catalog.find(run.pipeline_id)
         except (NotFound, ConfigError) as error:
-            await self._runs.update(run.org_slug, run.run_id, lambda record: self._give_up(record, error))
+            reason = StepFailed(f"pipeline {run.pipeline_id} cannot be loaded: {error.message}", code=error.code)
+            await self._quotas.release(run.org_slug, run.run_id)
+            await self._runs.update(run.org_slug, run.run_id, lambda record: self._give_up(record, reason))
             return Outcome.FINISHED
         execution = Execution(run, pipeline, progress=self.progress)
         self._executions[run.run_id] = execution
@@ -163,9 +165,9 @@ class Worker:
             beat.cancel()
             del self._executions[run.run_id]
 
-    def _give_up(self, run: RunRecord, error: ConvergenceError) -> None:
+    def _give_up(self, run: RunRecord, reason: StepFailed) -> None:
         run.status, run.end_time = RunStatus.FAILED, self._clock.now()
-        run.fail(StepFailed(f"pipeline {run.pipeline_id} cannot be loaded: {error.message}", code=error.code))
+        run.fail(reason)
         for step in run.steps:
             if not step.status.is_final:
                 step.status = StepStatus.SKIPPED
@@ -265,5 +267,3 @@ async def _wait(event: asyncio.Event, duration: timedelta) -> None:
             await event.wait()
     except TimeoutError:
         return
-
-

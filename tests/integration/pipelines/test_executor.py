@@ -105,9 +105,7 @@ async def test_a_transient_error_is_tried_again_and_completed_steps_are_not(benc
 
 
 async def test_retries_end(bench):
-    bench.write_pipeline(
-        "  - {step_id: extract_a, ps_type: trial.fail, kind: transient}\n", head="retry_attempts: 2\n"
-    )
+    bench.write_pipeline("  - {step_id: extract_a, ps_type: trial.fail, kind: transient}\n", head="retry_attempts: 2\n")
     async with bench.open() as platform:
         run = await bench.run(platform)
     assert (run.status, run.error_code, run.steps[0].attempt) == (RunStatus.FAILED, "provider_unavailable", 3)
