@@ -21,7 +21,7 @@ from convergence.kit.window import Window
 from convergence.tenancy import TableRef
 from convergence.warehouse.duckdb.errors import is_conflict
 from convergence.warehouse.duckdb.schema import full_name, identifier
-from convergence.warehouse.duckdb.tables import quote
+from convergence.warehouse.duckdb.tables import first_row, quote
 from convergence.warehouse.protocol import Claim, Loaded, ScopeState, WriteMode
 
 Connection = duckdb.DuckDBPyConnection
@@ -174,10 +174,12 @@ def _plan(cursor: Connection, load: Load, claim: Claim, days: list[Day]) -> _Pla
 
 
 def _is_in_ledger(cursor: Connection, load: Load, claim: Claim) -> bool:
-    found = cursor.execute(
-        f"SELECT 1 FROM {quote(load.table.dataset, '_load_ledger')} WHERE stream = $stream AND load_id = $load LIMIT 1",
-        {"stream": claim.stream, "load": claim.load_id},
-    ).fetchone()
+    found = first_row(
+        cursor.execute(
+            f"SELECT 1 FROM {quote(load.table.dataset, '_load_ledger')} WHERE stream = $stream AND load_id = $load LIMIT 1",
+            {"stream": claim.stream, "load": claim.load_id},
+        )
+    )
     return found is not None
 
 
@@ -291,9 +293,9 @@ def _in_window(load: Load, schema: TableSchema | None = None) -> tuple[str, dict
 
 def _refuse_duplicate_keys(cursor: Connection, load: Load) -> None:
     keys = ", ".join(identifier(key) for key in load.keys)
-    row = cursor.execute(
-        f"SELECT {keys}, count(*) FROM source_rows GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
-    ).fetchone()
+    row = first_row(
+        cursor.execute(f"SELECT {keys}, count(*) FROM source_rows GROUP BY ALL HAVING count(*) > 1 LIMIT 1")
+    )
     if row:
         shown = ", ".join(f"{key}={value!r}" for key, value in zip(load.keys, row, strict=False))
         raise SchemaMismatch(

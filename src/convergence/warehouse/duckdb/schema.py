@@ -13,7 +13,7 @@ from convergence.catalog.schemas import Column, TableSchema
 from convergence.errors import SchemaMismatch, StatementFailed
 from convergence.tenancy import DatasetRef, TableRef
 from convergence.warehouse.arrow import build_arrow_schema, canonical_type
-from convergence.warehouse.duckdb.tables import quote
+from convergence.warehouse.duckdb.tables import first_row, quote
 from convergence.warehouse.protocol import SchemaChange
 
 Connection = duckdb.DuckDBPyConnection
@@ -45,9 +45,11 @@ def identifier(name: str) -> str:
 
 def read_schema(cursor: Connection, table: TableRef) -> TableSchema | None:
     """The definition that `ensure` remembered."""
-    row = cursor.execute(
-        f"SELECT definition FROM {quote(table.dataset, '_table_metadata')} WHERE name = $name", {"name": table.name}
-    ).fetchone()
+    row = first_row(
+        cursor.execute(
+            f"SELECT definition FROM {quote(table.dataset, '_table_metadata')} WHERE name = $name", {"name": table.name}
+        )
+    )
     return msgspec.json.decode(row[0], type=TableSchema) if row else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
@@ -30,6 +30,11 @@ def quote(dataset: DatasetRef, name: str) -> str:
     return f'"{dataset.name}".main."{name}"'
 
 
+def first_row(cursor: duckdb.DuckDBPyConnection) -> tuple[Any, ...] | None:
+    """The first row of what was executed; all are fetched, for an unfinished result blocks the cursor."""
+    return next(iter(cursor.fetchall()), None)
+
+
 def build_internal(dataset: DatasetRef) -> list[str]:
     """The statements that create them where they are missing."""
     return [f"CREATE TABLE IF NOT EXISTS {quote(dataset, name)} ({columns})" for name, columns in INTERNAL.items()]
@@ -37,13 +42,15 @@ def build_internal(dataset: DatasetRef) -> list[str]:
 
 def read_version(cursor: duckdb.DuckDBPyConnection, dataset: DatasetRef) -> str | None:
     """Which version of the internal tables and macros the file has; None for a new file."""
-    found = cursor.execute(
-        "SELECT 1 FROM duckdb_tables() WHERE database_name = $dataset AND table_name = '_dataset'",
-        {"dataset": dataset.name},
-    ).fetchone()
+    found = first_row(
+        cursor.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = $dataset AND table_name = '_dataset'",
+            {"dataset": dataset.name},
+        )
+    )
     if not found:
         return None
-    row = cursor.execute(f"SELECT value FROM {quote(dataset, '_dataset')} WHERE key = 'version'").fetchone()
+    row = first_row(cursor.execute(f"SELECT value FROM {quote(dataset, '_dataset')} WHERE key = 'version'"))
     return str(row[0]) if row else None
 
 
