@@ -177,7 +177,7 @@ async def _map_teams(gateway: Gateway, people: list[dict[str, str]], plan: Plan)
     assert gateway.platform is not None  # noqa: S101 - an embedded gateway has one
     platform = gateway.platform
     rows = [{"person": person["email"], "team": person["team"], "valid_from": plan.first} for person in people]
-    await replace_identity_mapping(platform.warehouse, platform.catalog, platform.scope.org(ORG), rows, platform.clock)
+    await replace_identity_mapping(platform.warehouse, platform.catalog, platform.scope.org(ORG), rows)
     return f"{len(rows)} people"
 
 

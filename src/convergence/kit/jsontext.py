@@ -10,7 +10,6 @@ import msgspec
 
 from convergence.kit.money import format_amount
 
-
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 

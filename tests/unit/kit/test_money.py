@@ -62,7 +62,9 @@ def test_allocate_refuses_no_weights_and_negative_ones():
         allocate(Decimal(1), [Decimal(-1), Decimal(2)])
 
 
-@pytest.mark.parametrize(("amount", "text"), [("1E-7", "0.0000001"), ("1.500000000", "1.5"), ("0E-9", "0"), ("-3", "-3")])
+@pytest.mark.parametrize(
+    ("amount", "text"), [("1E-7", "0.0000001"), ("1.500000000", "1.5"), ("0E-9", "0"), ("-3", "-3")]
+)
 def test_format_amount_has_no_exponent(amount, text):
     assert format_amount(Decimal(amount)) == text
 

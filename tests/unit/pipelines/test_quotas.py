@@ -12,7 +12,9 @@ from convergence.organizations.models import Plan
 from convergence.pipelines.quotas import Quotas
 from convergence.state.memory import MemoryStateStore
 
-PLAN = Plan("TEST", 2, 3, pipelines_per_day=3, pipelines_per_month=5, concurrent_pipelines=2, price_per_month=Decimal(1))
+PLAN = Plan(
+    "TEST", 2, 3, pipelines_per_day=3, pipelines_per_month=5, concurrent_pipelines=2, price_per_month=Decimal(1)
+)
 
 
 @pytest.fixture
