@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from convergence.catalog.references import CheckSql, check_references
 from convergence.catalog.schemas import TableSchema
 from convergence.catalog.sqltext import check_sql
 from convergence.catalog.tables import load_table_schema, near
-from convergence.catalog.tree import find_place, is_pipeline, resolve_inside, walk
+from convergence.catalog.tree import Place, find_place, is_pipeline, resolve_inside, walk
 from convergence.catalog.yamltext import load_text, load_yaml
 from convergence.errors import ConfigError, Conflict, Fault, NotFound
 
@@ -69,12 +70,11 @@ class Catalog:
             NotFound: none there.
             ConfigError: the file is broken.
         """
-        places = {place: path for path in self._pipeline_paths() if (place := find_place(self.root, path))}
-        path = places.get((provider, domain, pipeline))
-        if path is None:
-            wanted = "/".join(part for part in (provider, domain, pipeline) if part is not None)
-            raise _not_found(wanted, ["/".join(part for part in place if part) for place in places])
-        return self._load(path)
+        wanted = Place(provider, domain, pipeline)
+        places = {find_place(self.root, path): path for path in self._pipeline_paths()}
+        if wanted not in places:
+            raise _not_found(str(wanted), map(str, places))
+        return self._load(places[wanted])
 
     def schema(self, name: str) -> TableSchema:
         """The table schema of `schemas/{name}.json`, wherever that folder is.
@@ -125,8 +125,7 @@ class Catalog:
         place = find_place(self.root, path)
         if place is None:
             raise ConfigError(_misplaced(path))
-        provider, domain, _ = place
-        return self._pipelines.get(path, lambda: load_pipeline(path, provider, domain))
+        return self._pipelines.get(path, lambda: load_pipeline(path, place))
 
     def _try_load(self, path: Path) -> Pipeline | ConfigError:
         is_news = self._pipelines.has_changed(path)
@@ -155,8 +154,8 @@ class Catalog:
         for path in walk(self.root):
             if is_pipeline(self.root, path):
                 yield from self._file_faults(path, check_step, check_sql)
-                if isinstance(pipeline := self._try_load(path), Pipeline):
-                    by_id.setdefault(pipeline.pipeline_id, []).append(path)
+                with suppress(ConfigError):
+                    by_id.setdefault(self._load(path).pipeline_id, []).append(path)
         for pipeline_id, paths in by_id.items():
             yield from _twice(paths, f"pipeline_id {pipeline_id!r}")
 
@@ -219,6 +218,6 @@ def _ambiguous(name: str, found: list[Pipeline]) -> Conflict:
     )
 
 
-def _not_found(name: str, known: list[str]) -> NotFound:
-    message = f"there is no pipeline {name!r}" + near(name, dict.fromkeys(known))
+def _not_found(name: str, known: Iterable[str]) -> NotFound:
+    message = f"there is no pipeline {name!r}" + near(name, known)
     return NotFound(message, hint="GET /pipelines, or convergence validate, lists them.")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from convergence.catalog.tables import near
 from convergence.catalog.templates import RUN_NAMES, build_names, check_names
+from convergence.catalog.tree import Place
 from convergence.catalog.validation import describe
 from convergence.catalog.yamltext import KeyPath, YamlText, load_yaml
 from convergence.errors import ConfigError, Fault
@@ -45,7 +46,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One pipeline file. `provider` and `domain` are its place below the configs root."""
+    """One pipeline file."""
 
     pipeline_id: str
     description: str
@@ -59,12 +60,7 @@ class Pipeline:
     path: Path
     folder: Path
     config_version: str
-
-    @property
-    def location(self) -> str:
-        """What a path of the API names: provider/domain or provider/domain/pipeline."""
-        stem = self.path.stem
-        return f"{self.provider}/{stem}" if stem == self.domain else f"{self.provider}/{self.domain}/{stem}"
+    location: str = ""  # what a path of the API names: provider/domain or provider/domain/pipeline
 
 
 class _StepKeys(BaseModel):
@@ -89,8 +85,8 @@ class _PipelineKeys(BaseModel):
     steps: Annotated[list[_StepKeys], Field(min_length=1)]
 
 
-def load_pipeline(path: Path, provider: str, domain: str) -> Pipeline:
-    """The pipeline in a file. Its ps_types are not looked up: `check_steps` does that.
+def load_pipeline(path: Path, place: Place) -> Pipeline:
+    """The pipeline in a file at its place below the root. Its ps_types are not looked up: `check_steps` does that.
 
     Raises:
         ConfigError: every fault, with line and key.
@@ -103,7 +99,7 @@ def load_pipeline(path: Path, provider: str, domain: str) -> Pipeline:
         faults += _loose_faults(document)
     if keys is None or faults:
         raise ConfigError(sorted(faults, key=lambda fault: fault.line or 0))
-    return _build(document, keys, path, provider, domain)
+    return _build(document, keys, path, place)
 
 
 def check_steps(document: YamlText, check_step: CheckStep) -> list[Fault]:
@@ -235,7 +231,7 @@ def _template_faults(document: YamlText, keys: _PipelineKeys) -> Iterator[Findin
         yield ("parameters",), message, expected
 
 
-def _build(document: YamlText, keys: _PipelineKeys, path: Path, provider: str, domain: str) -> Pipeline:
+def _build(document: YamlText, keys: _PipelineKeys, path: Path, place: Place) -> Pipeline:
     return Pipeline(
         pipeline_id=keys.pipeline_id,
         description=keys.description,
@@ -244,11 +240,12 @@ def _build(document: YamlText, keys: _PipelineKeys, path: Path, provider: str, d
         retry_attempts=keys.retry_attempts,
         parameters=keys.parameters,
         steps=tuple(_build_step(step, keys.timeout_minutes) for step in keys.steps),
-        provider=provider,
-        domain=domain,
+        provider=place.provider,
+        domain=place.domain,
         path=path,
         folder=path.parent,
         config_version=hashlib.sha256(document.text.encode()).hexdigest()[:12],
+        location=str(place),
     )
 
 

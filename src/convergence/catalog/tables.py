@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -244,4 +244,9 @@ class _Reader:
 def near(word: str, known: Iterable[str]) -> str:
     """`; did you mean ...?` where something known is close, else nothing."""
     found = get_close_matches(word, list(dict.fromkeys(known)), n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(found)}?" if found else ""
+    closest = [name for name in found if _likeness(word, name) > _likeness(word, found[0]) - 0.1]
+    return f"; did you mean {' or '.join(closest)}?" if closest else ""
+
+
+def _likeness(word: str, other: str) -> float:
+    return SequenceMatcher(None, word, other).ratio()

@@ -37,14 +37,19 @@ def build_values(run: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[
 
 
 def find_names(value: Any) -> Iterator[str]:
-    """The names of all templates in a value, inside its lists and mappings too."""
+    """The names of all templates in a value, inside its lists and mappings too; in SQL, outside quotes only."""
     match value:
         case str():
             yield from (found["name"] for found in _TEMPLATE.finditer(value) if found["name"])
         case dict():
-            yield from (name for item in value.values() for name in find_names(item))
+            for key, item in value.items():
+                yield from _find_sql_names(item) if is_sql_key(key) and isinstance(item, str) else find_names(item)
         case list() | tuple():
             yield from (name for item in value for name in find_names(item))
+
+
+def _find_sql_names(sql: str) -> Iterator[str]:
+    yield from (found["name"] for found in _SQL_PART.finditer(sql) if found["name"])
 
 
 def is_sql_key(key: str) -> bool:
@@ -75,7 +80,7 @@ def bind_sql(sql: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     Raises:
         ConfigError: every unknown name.
     """
-    names = [found["name"] for found in _SQL_PART.finditer(sql) if found["name"]]
+    names = [*_find_sql_names(sql)]
     unknown = [name for name in dict.fromkeys(names) if name not in values]
     if unknown:
         raise ConfigError(Fault(*_unknown(name, values)) for name in unknown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,18 @@ from convergence.errors import ConfigError, Fault
 
 DATA_FOLDERS: Final = frozenset(("schemas", "seeds", "sql", "checks", "views", "org_views"))
 MAX_DEPTH: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """{provider}/{domain}.yml or {provider}/{domain}/{pipeline}.yml."""
+
+    provider: str
+    domain: str
+    pipeline: str | None = None
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.provider, self.domain, self.pipeline) if part is not None)
 
 
 def walk(root: Path) -> Iterator[Path]:
@@ -37,15 +50,10 @@ def is_pipeline(root: Path, path: Path) -> bool:
     return path.suffix in {".yml", ".yaml"} and DATA_FOLDERS.isdisjoint(path.relative_to(root).parts[:-1])
 
 
-def find_place(root: Path, path: Path) -> tuple[str, str, str | None] | None:
-    """(provider, domain, pipeline) of {provider}/{domain}.yml or {provider}/{domain}/{pipeline}.yml, else None."""
-    match path.relative_to(root).with_suffix("").parts:
-        case (provider, domain):
-            return (provider, domain, None) if path.suffix == ".yml" else None
-        case (provider, domain, pipeline):
-            return (provider, domain, pipeline) if path.suffix == ".yml" else None
-        case _:
-            return None
+def find_place(root: Path, path: Path) -> Place | None:
+    """Where a pipeline is looked for, None for any other file."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return Place(*parts) if path.suffix == ".yml" and 2 <= len(parts) <= 3 else None
 
 
 def resolve_inside(root: Path, folder: Path, relative: str) -> Path:
