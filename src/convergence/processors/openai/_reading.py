@@ -82,6 +82,7 @@ async def _read_pages(client: ProviderClient, report: Report, window: Window) ->
         CursorToken(),
         stream=f"{PROVIDER}.{report.name}",
         window=f"{window.start}_{window.end}",
+        max_pages=2 * len(window) + 10,  # a page holds a bucket at least
     )
     try:
         async for page in pages:
