@@ -32,7 +32,7 @@ class RowFitter:
 
     def __init__(self, schema: TableSchema, window: Window | None) -> None:
         self._schema = schema
-        self._target = build_arrow_schema(schema)
+        self.target = build_arrow_schema(schema)
         self._window = window
         self.rows = 0
 
@@ -44,14 +44,11 @@ class RowFitter:
                 outside the window.
         """
         self._refuse_unknown(batch)
-        arrays = [self._column(batch, field) for field in self._target]
-        fitted = pa.RecordBatch.from_arrays(arrays, schema=self._target)
+        arrays = [self._column(batch, field) for field in self.target]
+        fitted = pa.RecordBatch.from_arrays(arrays, schema=self.target)
         self._check_window(fitted)
         self.rows += fitted.num_rows
         return fitted
-
-    def empty(self) -> pa.Table:
-        return self._target.empty_table()
 
     def _refuse_unknown(self, batch: pa.RecordBatch) -> None:
         names = batch.schema.names

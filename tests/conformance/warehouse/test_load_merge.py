@@ -52,7 +52,7 @@ async def test_a_missing_column_becomes_null(bench: Bench) -> None:
 async def test_a_duplicate_key_in_the_source_is_named(bench: Bench) -> None:
     await bench.load(usage((DAY, "a", 1, "1")))
 
-    with pytest.raises(SchemaMismatch, match="2 rows of the source have the key .*model='b'"):
+    with pytest.raises(SchemaMismatch, match=r"2 rows of the source have the key .*model='b'"):
         await bench.load(usage((DAY, "b", 1, "1"), (DAY, "b", 2, "2")), mode=MERGE, keys=KEYS)
 
     assert [row[1] for row in await bench.all()] == ["a"]

@@ -99,7 +99,7 @@ async def test_without_rejects_the_old_ones_go(bench: Bench) -> None:
 
 
 async def test_rejects_outside_the_window_are_refused(bench: Bench) -> None:
-    with pytest.raises(SchemaMismatch, match="usage_rejects.*outside"):
+    with pytest.raises(SchemaMismatch, match=r"usage_rejects.*outside"):
         await bench.replace(usage(), rejects=rejects((DAYS.end, "late")))
 
 

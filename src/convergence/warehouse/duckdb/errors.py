@@ -25,7 +25,8 @@ _TABLE: Final[dict[type[Exception], tuple[type[ConvergenceError], str | None]]] 
     duckdb.InternalException: (StatementFailed, "This is a defect of the engine: report it with the statement."),
     duckdb.DatabaseError: (StatementFailed, None),
 }
-_PATH: Final = re.compile(r'(?:"|\b|(?<=\s))/[^\s":]+/([^\s":/]+)"?')
+_QUOTED_PATH: Final = re.compile(r'"/[^"]*?([^/"]+)"')
+_PATH: Final = re.compile(r"(?<![\w/])/[^\s\":/]+(?:/[^\s\":/]+)*/([^\s\":/]+)")
 
 
 def translate_error(error: duckdb.Error) -> ConvergenceError:
@@ -53,4 +54,4 @@ def is_conflict(error: BaseException) -> bool:
 def shorten(text: str) -> str:
     """DuckDB's text without the quoted statement and without folders of this machine."""
     body = text.split("\n\nLINE ", maxsplit=1)[0].strip()
-    return _PATH.sub(r"\1", body)
+    return _PATH.sub(r"\1", _QUOTED_PATH.sub(r"\1", body))

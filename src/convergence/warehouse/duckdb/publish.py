@@ -176,7 +176,8 @@ def _plan(cursor: Connection, load: Load, claim: Claim, days: list[Day]) -> _Pla
 def _is_in_ledger(cursor: Connection, load: Load, claim: Claim) -> bool:
     found = first_row(
         cursor.execute(
-            f"SELECT 1 FROM {quote(load.table.dataset, '_load_ledger')} WHERE stream = $stream AND load_id = $load LIMIT 1",
+            f"SELECT 1 FROM {quote(load.table.dataset, '_load_ledger')}"
+            " WHERE stream = $stream AND load_id = $load LIMIT 1",
             {"stream": claim.stream, "load": claim.load_id},
         )
     )

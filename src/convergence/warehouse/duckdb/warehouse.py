@@ -26,6 +26,7 @@ from convergence.warehouse.duckdb import publish, results, schema
 from convergence.warehouse.duckdb.instance import STORAGE_VERSION, Connection, Instance, quote_path
 from convergence.warehouse.duckdb.snapshot import Snapshot, SnapshotMaker
 from convergence.warehouse.duckdb.staging import Stage
+from convergence.warehouse.duckdb.storage import storage_schema, to_storage
 from convergence.warehouse.duckdb.tables import quote
 from convergence.warehouse.duckdb.walled import ReadLimits, run_walled
 from convergence.warehouse.protocol import Claim, Estimate, Loaded, SchemaChange, ScopeState, WriteMode
@@ -110,8 +111,9 @@ class DuckDBWarehouse:
         check_request(definition, mode, keys=keys, window=window, claim=claim)
         window = window if mode is WriteMode.REPLACE_WINDOW else None
         fitter = RowFitter(definition, window)
-        with Stage(self._instance.folder / ".spill", fitter.empty().schema, limit_bytes=self._stage_bytes) as stage:
-            await stage.fill(batches, fitter.fit)
+        stored = storage_schema(fitter.target)
+        with Stage(self._instance.folder / ".spill", stored, limit_bytes=self._stage_bytes) as stage:
+            await stage.fill(batches, lambda batch: to_storage(fitter.fit(batch), stored))
             load = publish.Load(
                 table=table,
                 schema=definition,
@@ -342,5 +344,6 @@ def _fit_rejects(
             raise SchemaMismatch(f"table {table.rejects} does not exist", hint="Create it with ensure first.")
         return None
     fitter = RowFitter(definition, window if definition.partition_column else None)
-    batches = [fitter.fit(batch) for batch in rejects.to_batches()] if rejects is not None else []
-    return pa.Table.from_batches(batches, fitter.empty().schema)
+    stored = storage_schema(fitter.target)
+    batches = rejects.to_batches() if rejects is not None else []
+    return pa.Table.from_batches([to_storage(fitter.fit(batch), stored) for batch in batches], stored)
