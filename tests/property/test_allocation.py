@@ -33,7 +33,7 @@ def shares(totals: list[Decimal], groups: list[int], row_weights: list[Decimal])
 @given(splits())
 @settings(deadline=None)
 def test_every_group_sums_to_its_total(split: tuple[list[Decimal], list[int], list[Decimal]]) -> None:
-    totals, groups, row_weights = split
+    totals, groups, _ = split
     sums: defaultdict[int, Decimal] = defaultdict(Decimal)
     for group, share in zip(groups, shares(*split), strict=True):
         sums[group] += share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PROVIDER = "openai"
 SCHEDULED = "scheduler"
+PAGE_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -52,6 +53,35 @@ def choose_window(context: StepContext, restatement_days: int) -> Window:
     return Window(days.start - timedelta(days=restatement_days), days.end)
 
 
+class WindowSizes:
+    """Cuts a window from its end, newest days first, into pieces that keep a page below PAGE_BYTES."""
+
+    def __init__(self, most_days: int) -> None:
+        self._most_days = most_days
+        self._days = 1
+        self._is_refused = False
+
+    def cut(self, whole: Window) -> Iterator[Window]:
+        end = whole.end
+        while end > whole.start:
+            window = Window(max(whole.start, end - timedelta(days=self._days)), end)
+            self._is_refused = False
+            yield window
+            if not self._is_refused:
+                end = window.start
+
+    def grow(self, window: Window, largest: int) -> None:
+        """`largest` is what one endpoint sent for the window, in bytes."""
+        per_day = max(1, largest // len(window))
+        self._days = max(1, min(self._most_days, PAGE_BYTES // per_day))
+
+    def shrink(self, window: Window) -> bool:
+        """Cut the same days smaller; False when they are one day already."""
+        self._is_refused = len(window) > 1
+        self._days = max(1, len(window) // 2)
+        return self._is_refused
+
+
 async def read_report(client: ProviderClient, report: Report, window: Window) -> Reading:
     """All pages of a window, in one piece. A cursor that stops working starts the window again, once.
 
@@ -68,7 +98,7 @@ async def read_report(client: ProviderClient, report: Report, window: Window) ->
             raise again.rejection from None
 
 
-class _CursorRefused(Exception):  # noqa: N818 (caught in this module)
+class _CursorRefused(Exception):
     def __init__(self, rejection: ProviderRejected) -> None:
         super().__init__(str(rejection))
         self.rejection = rejection

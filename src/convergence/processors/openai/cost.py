@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
@@ -89,9 +90,10 @@ async def _build_window(context: StepContext, window: Window, pricing: _Pricing)
     Raises:
         DataQualityError: conservation_broken: something was lost or doubled on the way; nothing is published.
     """
-    used = pricing.apply(await _query(context, "usage_by_class", window))
+    used = await _query(context, "usage_by_class", window)
     items = await _query(context, "reported_items", window)
-    rows = _arrange(context, attribute(items, used))
+    # In a thread: seconds of computing on the event loop would hold up the run's heartbeat.
+    rows = _arrange(context, await asyncio.to_thread(lambda: attribute(items, pricing.apply(used))))
     check_conservation(
         rows,
         (await _query(context, "reported_totals", window)).to_pylist(),
@@ -124,15 +126,13 @@ class _Pricing:
 
     def apply(self, rows: pa.Table) -> pa.Table:
         """The rows with list_unit_price, pricing_unit, list_cost, currency and price_version; null where unpriced."""
-        import pyarrow.compute as pc
-
         kinds = rows.group_by(list(_QUOTED)).aggregate([]).select(list(_QUOTED))
         quotes = [self._quote(kind) for kind in kinds.to_pylist()]
         place = _match(rows, kinds)
         for name, values in _columns(quotes).items():
             rows = rows.append_column(name, values.take(place))
         cost = multiply(_flat(rows["quantity"]), _flat(rows["list_unit_price"]), _flat(rows["per"]))
-        return rows.append_column("list_cost", pc.cast(cost, cost.type)).drop_columns(["per"])
+        return rows.append_column("list_cost", cost).drop_columns(["per"])
 
     def _quote(self, kind: Mapping[str, Any]) -> Quote | None:
         model, token_class = kind["model"], kind["token_class"]

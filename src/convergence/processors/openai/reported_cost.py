@@ -11,7 +11,14 @@ from convergence.connectors import ProviderClient
 from convergence.errors import ProviderRejected, TooLarge
 from convergence.kit.clock import today
 from convergence.kit.window import Window
-from convergence.processors.openai._reading import Reading, build_rows, choose_window, open_client, read_report
+from convergence.processors.openai._reading import (
+    Reading,
+    WindowSizes,
+    build_rows,
+    choose_window,
+    open_client,
+    read_report,
+)
 from convergence.processors.openai._reports import COSTS_BY_KEY, COSTS_BY_PROJECT
 from convergence.steps import StepContext, StepResult
 from convergence.steps.loading import DayLoad, Fetched, Published, publish_days
@@ -21,7 +28,7 @@ STREAM = "openai.reported_cost"
 
 
 class Config(BaseModel):
-    """`restatement_days` before the window are read again by a daily run; `window_days` are asked for at a time."""
+    """`restatement_days` before the window are read again by a daily run; at most `window_days` are asked for at a time."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,9 +50,16 @@ class ReportedCostProcessor:
         whole = choose_window(context, config.restatement_days)
         load = DayLoad(TABLE, STREAM, amount_column="amount")
         total, source = Published(), _CostSource(context, client)
-        for window in reversed(list(whole.chunks(config.window_days))):
-            for fetched in await source.read_fitting(window):
-                total.extend(await publish_days(context, load, fetched, fetch_again=source.read))
+        sizes = WindowSizes(config.window_days)
+        for window in sizes.cut(whole):
+            try:
+                fetched = await source.read(window)
+            except TooLarge:
+                if not sizes.shrink(window):
+                    raise
+                continue
+            sizes.grow(window, source.bytes_read)
+            total.extend(await publish_days(context, load, fetched, fetch_again=source.read))
             context.report(total.rows)
         total.check()
         return StepResult(total.rows, {**total.metadata, "group_by": source.report.group_by}, source.warnings)
@@ -59,6 +73,7 @@ class _CostSource:
         self._client = client
         self.report = COSTS_BY_KEY
         self.unknown: frozenset[str] = frozenset()
+        self.bytes_read = 0  # by the last read
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -69,19 +84,10 @@ class _CostSource:
             found.append(f"OpenAI sends fields that no column takes: {', '.join(sorted(self.unknown))}")
         return tuple(found)
 
-    async def read_fitting(self, window: Window) -> list[Fetched]:
-        """The window, in halves while a page of it is too large."""
-        try:
-            return [await self.read(window)]
-        except TooLarge:
-            if len(window) == 1:
-                raise
-        halves = reversed(list(window.chunks((len(window) + 1) // 2)))
-        return [fetched for half in halves for fetched in await self.read_fitting(half)]
-
     async def read(self, window: Window) -> Fetched:
         reading = await self._read_report(window)
         self.unknown |= reading.unknown_fields
+        self.bytes_read = reading.bytes_read
         schema = self._context.catalog.schema(TABLE)
         rows = build_rows([reading], schema, {}, today(self._context.clock))
         return Fetched(window, _upper_currency(rows), reading.rejects)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +13,14 @@ from convergence.errors import ProviderMisbehaved, TooLarge
 from convergence.kit.clock import today
 from convergence.kit.jsontext import dumps
 from convergence.kit.window import Window
-from convergence.processors.openai._reading import Reading, build_rows, choose_window, open_client, read_report
+from convergence.processors.openai._reading import (
+    Reading,
+    WindowSizes,
+    build_rows,
+    choose_window,
+    open_client,
+    read_report,
+)
 from convergence.processors.openai._reports import USAGE_REPORTS, Report
 from convergence.steps import StepContext, StepResult
 from convergence.steps.loading import DayLoad, Fetched, Published, Rejected, publish_days
@@ -25,7 +31,6 @@ if TYPE_CHECKING:
 TABLE = "openai_usage_daily_raw"
 STREAM = "openai.usage"
 MOST_DAYS = 31  # buckets of one page
-PAGE_BYTES = 8 * 1024 * 1024
 _NAMES = tuple(report.name for report in USAGE_REPORTS)
 
 
@@ -54,7 +59,7 @@ class UsageProcessor:
         client = await open_client(context, config.requests_per_second)
         source = _UsageSource(context, client, config.reports())
         total = Published()
-        sizes = _WindowSizes()
+        sizes = WindowSizes(MOST_DAYS)
         for window in sizes.cut(choose_window(context, config.restatement_days)):
             try:
                 fetched, largest = await source.read(window)
@@ -67,34 +72,6 @@ class UsageProcessor:
             context.report(total.rows)
         total.check()
         return StepResult(total.rows, {**total.metadata, "requests_bytes": source.bytes_read}, source.warnings)
-
-
-class _WindowSizes:
-    """Cuts a window from its end, newest days first, into pieces that keep a page below PAGE_BYTES."""
-
-    def __init__(self) -> None:
-        self._days = 1
-        self._is_refused = False
-
-    def cut(self, whole: Window) -> Iterator[Window]:
-        end = whole.end
-        while end > whole.start:
-            window = Window(max(whole.start, end - timedelta(days=self._days)), end)
-            self._is_refused = False
-            yield window
-            if not self._is_refused:
-                end = window.start
-
-    def grow(self, window: Window, largest: int) -> None:
-        """`largest` is what one endpoint sent for the window, in bytes."""
-        per_day = max(1, largest // len(window))
-        self._days = max(1, min(MOST_DAYS, PAGE_BYTES // per_day))
-
-    def shrink(self, window: Window) -> bool:
-        """Cut the same days smaller; False when they are one day already."""
-        self._is_refused = len(window) > 1
-        self._days = max(1, len(window) // 2)
-        return self._is_refused
 
 
 class _UsageSource:

@@ -11,9 +11,8 @@ import pytest
 from convergence.connectors import Page
 from convergence.errors import ProviderMisbehaved, ProviderRejected
 from convergence.kit.window import Window, midnight
-from convergence.processors.openai._reading import read_report
+from convergence.processors.openai._reading import WindowSizes, read_report
 from convergence.processors.openai._reports import COSTS_BY_KEY
-from convergence.processors.openai.usage import _WindowSizes
 
 DAY = date(2026, 11, 1)
 WINDOW = Window.inclusive(DAY, date(2026, 11, 2))
@@ -87,7 +86,7 @@ async def test_a_bucket_that_starts_inside_a_day_is_refused() -> None:
 
 
 def test_windows_start_with_the_newest_day_and_grow() -> None:
-    sizes = _WindowSizes()
+    sizes = WindowSizes(31)
     found = []
     for window in sizes.cut(Window(date(2026, 1, 1), date(2026, 3, 1))):
         found.append(len(window))
@@ -96,7 +95,7 @@ def test_windows_start_with_the_newest_day_and_grow() -> None:
 
 
 def test_windows_stay_small_where_days_are_large() -> None:
-    sizes = _WindowSizes()
+    sizes = WindowSizes(31)
     found = []
     for window in sizes.cut(Window(date(2026, 1, 1), date(2026, 1, 8))):
         found.append(len(window))
@@ -105,15 +104,14 @@ def test_windows_stay_small_where_days_are_large() -> None:
 
 
 def test_a_refused_window_is_cut_again_without_losing_a_day() -> None:
-    sizes = _WindowSizes()
+    sizes = WindowSizes(31)
     found = []
     for window in sizes.cut(Window(date(2026, 1, 1), date(2026, 1, 6))):
         if len(window) > 2:
             assert sizes.shrink(window)
             continue
         found.append(window)
-        sizes.grow(window, 1)
-        sizes.grow(window, 1) if len(found) > 1 else None
         if len(found) > 1:
             break
+        sizes.grow(window, 1)
     assert [str(window) for window in found] == ["[2026-01-05, 2026-01-06)", "[2026-01-03, 2026-01-05)"]
