@@ -28,7 +28,7 @@ STREAM = "openai.reported_cost"
 
 
 class Config(BaseModel):
-    """`restatement_days` before the window are read again by a daily run; at most `window_days` are asked for at a time."""
+    """A daily run reads `restatement_days` before its window again; a request asks for `window_days` at most."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
