@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -21,7 +20,7 @@ from convergence.cli.options import run_async
 from convergence.cli.runs import await_run
 from convergence.errors import StepFailed
 from convergence.kit.money import format_usd
-from convergence.kit.window import DAY
+from convergence.kit.window import DAY, Window
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +47,7 @@ class Plan:
     def simulator_arguments(self, rows_per_day: int, truth_file: Path) -> list[str]:
         options = {
             "--seed": SEED,
-            "--days": (self.last - self.first).days + 1,
+            "--days": len(Window.inclusive(self.first, self.last)),
             "--end-day": self.last + DAY,
             "--rows-per-day": rows_per_day,
             "--truth-file": truth_file,
@@ -151,23 +150,17 @@ async def _run_pipeline(progress: Progress, gateway: Gateway, pipeline: str, pla
     run_id = accepted["pipeline_logging_id"]
     steps = (await gateway.call("GET", f"/pipelines/runs/{run_id}", org=ORG))["steps"]
     task = progress.add_task(f"Run {pipeline}", total=len(steps), note="")
-    watch = asyncio.create_task(
-        _watch(gateway, run_id, lambda done, rows: progress.update(task, completed=done, note=rows))
-    )
-    record = await await_run(gateway, ORG, run_id)
-    watch.cancel()
+
+    def show(record: dict[str, Any]) -> None:
+        running = [step["step_id"] for step in record["steps"] if step["status"] == "RUNNING"]
+        done = sum(step["status"] == "COMPLETED" for step in record["steps"])
+        progress.update(task, completed=done, note=", ".join(running))
+
+    record = await await_run(gateway, ORG, run_id, show)
     if record["status"] != "COMPLETED":
         raise StepFailed(f"{pipeline}: {record['error_message']}", hint=f"convergence runs show {ORG} {run_id}")
     rows = sum(step["rows_processed"] or 0 for step in record["steps"])
     progress.update(task, completed=len(steps), note=f"{rows:,} rows")
-
-
-async def _watch(gateway: Gateway, run_id: str, show: Callable[[int, str], None]) -> None:
-    while True:
-        record = await gateway.call("GET", f"/pipelines/runs/{run_id}", org=ORG)
-        running = [step["step_id"] for step in record["steps"] if step["status"] == "RUNNING"]
-        show(sum(step["status"] == "COMPLETED" for step in record["steps"]), ", ".join(running))
-        await asyncio.sleep(0.2)
 
 
 async def _map_teams(gateway: Gateway, people: list[dict[str, str]], plan: Plan) -> str:
@@ -176,7 +169,11 @@ async def _map_teams(gateway: Gateway, people: list[dict[str, str]], plan: Plan)
 
     assert gateway.platform is not None  # noqa: S101 - an embedded gateway has one
     platform = gateway.platform
-    rows = [{"person": person["email"], "team": person["team"], "valid_from": plan.first} for person in people]
+    rows = [
+        {"person": person["email"], "team": person["team"], "valid_from": plan.first}
+        for person in people
+        if person["email"]
+    ]
     await replace_identity_mapping(platform.warehouse, platform.catalog, platform.scope.org(ORG), rows)
     return f"{len(rows)} people"
 
@@ -188,7 +185,9 @@ async def _show(console: Console, gateway: Gateway, plan: Plan, truth: Decimal) 
         console.print(build_cost_table(f"Cost by {key}, {plan.first} to {plan.last}", [key], report, limit=limit))
     daily = await _costs(gateway, plan, group_by="", granularity="day")
     console.print("Cost by day", style="italic")
-    for line in build_bars([(row["day"], Decimal(row["billed_cost"])) for row in daily["rows"]]):
+    by_day = {row["day"]: Decimal(row["billed_cost"]) for row in daily["rows"]}
+    days = [day.isoformat() for day in Window.inclusive(plan.first, plan.last).days()]
+    for line in build_bars([(day, by_day.get(day, Decimal(0))) for day in days]):
         console.print(line, markup=False)
     return _compare(console, Decimal(daily["total"]["billed_cost"]), truth)
 

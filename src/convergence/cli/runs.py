@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -16,6 +17,7 @@ app = typer.Typer(help="Runs of an organization.", no_args_is_help=True, rich_ma
 
 _FINAL: Final = {"COMPLETED", "FAILED", "CANCELLED"}
 _POLL_SECONDS = 0.2
+_REMOTE_POLL_SECONDS = 1.0  # requests to a server are counted
 
 PipelineName = Annotated[str, typer.Argument(help="pipeline_id, or a path such as openai/usage_cost.")]
 
@@ -48,13 +50,16 @@ async def _run(server: str | None, org: str, pipeline: str, body: dict[str, Any]
         return await await_run(gateway, org, run_id)
 
 
-async def await_run(gateway: Gateway, org: str, run_id: str) -> dict[str, Any]:
-    """Poll a run until it has ended."""
+async def await_run(
+    gateway: Gateway, org: str, run_id: str, show: Callable[[dict[str, Any]], None] = lambda _record: None
+) -> dict[str, Any]:
+    """Poll a run until it has ended, showing each state."""
     while True:
         record: dict[str, Any] = await gateway.call("GET", f"/pipelines/runs/{run_id}", org=org)
+        show(record)
         if record["status"] in _FINAL:
             return record
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS if gateway.platform else _REMOTE_POLL_SECONDS)
 
 
 def backfill(

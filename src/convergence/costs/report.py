@@ -42,6 +42,8 @@ _SERVICES: Final = {
 class CostReport:
     """Rows by period and group, amounts as Decimal. A group that cannot be told is None: it is never left out.
 
+    A row's list cost is None where nothing in it has a price: that is not 0.
+
     `totals` has one entry a currency, the largest first; currencies are never added up.
     """
 
@@ -116,7 +118,7 @@ class _Query:
         places = ", ".join(str(place) for place in range(1, len(keys) + 1))
         return (
             f"WITH {', '.join(self._tables_above())} SELECT {selected}, SUM(billed_cost) AS billed_cost,"
-            f" COALESCE(SUM(list_cost), 0) AS list_cost FROM {self._last()} AS costs GROUP BY {places}"
+            f" SUM(list_cost) AS list_cost FROM {self._last()} AS costs GROUP BY {places}"
             f" ORDER BY {self._order()}"
         )
 

@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -59,7 +59,8 @@ class Instance:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             for cursor in cursors:
-                cursor.interrupt()
+                with suppress(duckdb.ConnectionException):  # it has just ended by itself
+                    cursor.interrupt()
             await asyncio.wait([future])
             future.exception()
             raise
