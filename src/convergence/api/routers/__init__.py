@@ -1,0 +1,35 @@
+"""Routes, one module for each thing that has some; each has a `router`."""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from convergence.api.routers import (
+    admin,
+    api_keys,
+    costs,
+    health,
+    integrations,
+    organizations,
+    pipelines,
+    plans,
+    prices,
+    query,
+    runs,
+    scheduler,
+)
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    admin.router,
+    organizations.router,
+    api_keys.router,
+    prices.router,
+    plans.router,
+    integrations.router,
+    runs.router,
+    pipelines.router,
+    scheduler.router,
+    query.router,
+    costs.router,
+    health.router,
+)

@@ -1,0 +1,125 @@
+"""The price book of an organization at a provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+
+from convergence.api.deps import OrgOf, PlatformOf
+from convergence.api.fields import Amount, Answer, Day, Page, RequestText
+from convergence.api.gate import GatedRoute, org_key
+from convergence.costs import prices
+from convergence.costs.pricebook import Price
+from convergence.integrations.models import find_provider
+
+router = APIRouter(prefix="/api/v1/integrations/{org}/{provider}/pricing", tags=["pricing"], route_class=GatedRoute)
+_READ = [org_key("integrations:read")]
+_WRITE = [org_key("integrations:write")]
+
+
+class PriceChange(BaseModel):
+    """Rates as strings in USD per million units: `"input_per_million": "2.50"`. Unknown names are refused.
+
+    `service_tier`, `condition` and `valid_from` choose among several prices of a model. `valid_to` is the first day on
+    which it no longer holds.
+    """
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    service_tier: RequestText | None = None
+    condition: RequestText | None = None
+    valid_from: Day | None = None
+    valid_to: Day | None = None
+    currency: RequestText | None = None
+    source: RequestText | None = None
+
+
+class NewPrice(PriceChange):
+    model_id: RequestText
+
+
+class PriceAnswer(Answer):
+    """One row of the price book, its rates beside the other fields; `price_version` changes with any figure."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Amount]
+
+    model_id: str
+    service_tier: str
+    condition: str | None
+    valid_from: Day | None
+    valid_to: Day | None
+    currency: str
+    source: str | None
+    price_version: str
+
+
+class DeletedAnswer(Answer):
+    model_id: str
+    deleted: int
+
+
+@router.get("", dependencies=_READ)
+async def list_prices(provider: str, org: OrgOf, platform: PlatformOf) -> Page[PriceAnswer]:
+    """All prices, by model, tier and date."""
+    found = await prices.list_prices(platform.warehouse, platform.catalog, org, find_provider(provider).folder)
+    return Page(items=[_answer(price) for price in found])
+
+
+@router.post("", status_code=201, dependencies=_WRITE)
+async def create_price(provider: str, body: NewPrice, org: OrgOf, platform: PlatformOf) -> PriceAnswer:
+    """Add a price. 409 where it overlaps another one of the same model, tier and condition."""
+    place = (platform.warehouse, platform.catalog, org, find_provider(provider).folder)
+    return _answer(await prices.create_price(*place, _values(body)))
+
+
+@router.put("/{model_id:path}", dependencies=_WRITE)
+async def update_price(
+    provider: str, model_id: str, body: PriceChange, org: OrgOf, platform: PlatformOf
+) -> PriceAnswer:
+    """Change figures, end or source of a price; what is left out stays."""
+    place = (platform.warehouse, platform.catalog, org, find_provider(provider).folder)
+    return _answer(await prices.update_price(*place, model_id, values=_values(body)))
+
+
+@router.delete("/{model_id:path}", dependencies=_WRITE)
+async def delete_price(
+    provider: str,
+    model_id: str,
+    org: OrgOf,
+    platform: PlatformOf,
+    service_tier: str | None = None,
+    valid_from: Day | None = None,
+) -> DeletedAnswer:
+    """Delete a model's prices, all or those of a tier or first day."""
+    place = (platform.warehouse, platform.catalog, org, find_provider(provider).folder)
+    gone = await prices.delete_price(*place, model_id, service_tier=service_tier, valid_from=valid_from)
+    return DeletedAnswer(model_id=model_id, deleted=gone)
+
+
+@router.post("/reset", dependencies=_WRITE)
+async def reset_prices(provider: str, org: OrgOf, platform: PlatformOf) -> Page[PriceAnswer]:
+    """Put the shipped prices in place of all others."""
+    found = await prices.reset_prices(platform.warehouse, platform.catalog, org, find_provider(provider).folder)
+    return Page(items=[_answer(price) for price in found])
+
+
+def _values(body: PriceChange) -> dict[str, Any]:
+    """What was sent, days as text again: the price book reads and judges every value itself."""
+    return body.model_dump(mode="json", exclude_unset=True)
+
+
+def _answer(price: Price) -> PriceAnswer:
+    return PriceAnswer(
+        model_id=price.model_id,
+        service_tier=price.service_tier,
+        condition=price.condition,
+        valid_from=price.valid_from,
+        valid_to=price.valid_to,
+        currency=price.currency,
+        source=price.source,
+        price_version=price.version,
+        **price.rates,
+    )
