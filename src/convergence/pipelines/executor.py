@@ -14,6 +14,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
 
 from convergence.catalog import Catalog, Pipeline, Step
+from convergence.catalog.templates import build_values, fill
 from convergence.connectors import HttpPool
 from convergence.errors import Cancelled, ConvergenceError, LeaseLost, StepFailed, TransientError
 from convergence.kit import metrics
@@ -120,7 +121,8 @@ class Executor:
             },
         ) as span:
             try:
-                outcome = await self._execute(execution)
+                with metrics.RUNS_IN_PROGRESS.track_inprogress():
+                    outcome = await self._execute(execution)
             except LeaseLost as lost:
                 log.warning("run lost to another owner", run_id=run.run_id, reason=lost.message)
                 outcome = Outcome.LOST
@@ -210,12 +212,15 @@ class Executor:
                     execution, step.step_id, lambda record: _complete_step(record, result, self._services.clock)
                 )
                 metrics.STEPS.labels(ps_type=step.ps_type, status=str(StepStatus.COMPLETED)).inc()
+                seconds = (execution.run.step(step.step_id).duration_ms or 0) / 1000
+                metrics.STEP_SECONDS.labels(ps_type=step.ps_type).observe(seconds)
 
     async def _process(self, execution: Execution, step: Step) -> StepResult:
         try:
             async with asyncio.timeout(step.timeout_minutes * 60):
                 processor = load_processor(step.ps_type, package=self._processors)
-                return await processor.engine.execute(step.config, self._context(execution, step))
+                config = fill(step.config, self._template_values(execution))
+                return await processor.engine.execute(config, self._context(execution, step))
         except TimeoutError as error:
             raise StepFailed(
                 f"step {step.step_id} took longer than its {step.timeout_minutes} minutes",
@@ -230,6 +235,18 @@ class Executor:
             raise StepFailed(
                 f"step {step.step_id} broke: {type(error).__name__}: {redact(str(error))}", code="step_broken"
             ) from error
+
+    def _template_values(self, execution: Execution) -> dict[str, Any]:
+        run = execution.run
+        named = {
+            "org_slug": run.org_slug,
+            "start_date": run.start_date,
+            "end_date": run.end_date,
+            "pipeline_id": run.pipeline_id,
+            "run_id": run.run_id,
+            "environment": self._services.platform.environment,
+        }
+        return build_values(named, {**execution.pipeline.parameters, **run.parameters})
 
     def _context(self, execution: Execution, step: Step) -> StepContext:
         run, services = execution.run, self._services
@@ -414,6 +431,7 @@ def _run_timeout(pipeline: Pipeline) -> StepFailed:
 
 def _log_end(run: RunRecord) -> None:
     metrics.RUNS.labels(pipeline=run.pipeline_id, status=str(run.status)).inc()
+    metrics.RUN_SECONDS.labels(pipeline=run.pipeline_id).observe((run.duration_ms or 0) / 1000)
     log.info(
         "run ended",
         run_id=run.run_id,

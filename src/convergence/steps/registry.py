@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from convergence.catalog.tables import near
+from convergence.catalog.templates import find_names
 from convergence.catalog.validation import describe
 from convergence.errors import ConfigError, Fault
 from convergence.steps.context import Processor
@@ -51,7 +52,10 @@ def load_processor(ps_type: str, *, package: str = PACKAGE) -> LoadedProcessor:
 
 
 def check_step(ps_type: str, config: Mapping[str, Any], *, package: str = PACKAGE) -> list[tuple[str, str, str | None]]:
-    """What a processor has against a step's keys, as (dotted key, message, expected); the module is imported."""
+    """What a processor has against a step's keys, as (dotted key, message, expected); the module is imported.
+
+    A key that holds a template has its value only when the step runs, and is checked then.
+    """
     try:
         model = _config_model(_import(ALIASES.get(ps_type, ps_type), package), ps_type)
     except ConfigError as error:
@@ -59,7 +63,11 @@ def check_step(ps_type: str, config: Mapping[str, Any], *, package: str = PACKAG
     try:
         model.model_validate(dict(config))
     except ValidationError as error:
-        return [(".".join(map(str, at)), message, expected) for at, message, expected in describe(error, model)]
+        return [
+            (".".join(map(str, at)), message, expected)
+            for at, message, expected in describe(error, model)
+            if not (at and any(find_names(config.get(str(at[0])))))
+        ]
     return []
 
 

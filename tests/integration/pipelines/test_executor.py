@@ -226,3 +226,12 @@ async def test_run_timeout_fails_the_run(bench):
         run = await platform.pipelines.get(platform.scope.org("acme"), run.run_id)
     assert outcome is Outcome.FINISHED
     assert (run.status, run.error_code) == (RunStatus.FAILED, "run_timeout")
+
+
+async def test_templates_fill_values_of_a_step(bench):
+    bench.write_pipeline(
+        '  - {step_id: extract_a, ps_type: trial.note, rows: "{parameters.many}"}\n', head="parameters: {many: 7}\n"
+    )
+    async with bench.open() as platform:
+        run = await bench.run(platform)
+    assert run.steps[0].rows_processed == 7
