@@ -61,6 +61,7 @@ _CODES: Final = MappingProxyType({404: "route_not_found", 405: "method_not_allow
 _DETAILS: Final = MappingProxyType(
     {404: "there is no such route", 405: "the route does not answer this method", 413: "the body is too large"}
 )
+_TITLES: Final = MappingProxyType({413: "Content Too Large", 422: "Unprocessable Content"})  # RFC 9110's, any Python
 _RETRY_SECONDS: Final = 5  # where a 503 does not say when
 _MAX_PLACE_LENGTH: Final = 120
 _CHALLENGE: Final = 'ApiKey realm="convergence"'
@@ -85,7 +86,7 @@ class Problem(Response):
     ) -> None:
         content: dict[str, Any] = {
             "type": TYPE_PREFIX + code,
-            "title": HTTPStatus(status).phrase,
+            "title": _TITLES.get(status) or HTTPStatus(status).phrase,
             "status": status,
             "code": code,
             "detail": detail,

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.api.deps import OrgOf, PlatformOf
 from convergence.api.fields import Amount, Answer, Day, Page, RequestText
 from convergence.api.gate import GatedRoute, org_key
+from convergence.bootstrap import Platform
 from convergence.costs import prices
 from convergence.costs.pricebook import Price
+from convergence.errors import InvalidRequest
 from convergence.integrations.models import find_provider
+from convergence.security.redaction import redact
 
 router = APIRouter(prefix="/api/v1/integrations/{org}/{provider}/pricing", tags=["pricing"], route_class=GatedRoute)
 _READ = [org_key("integrations:read")]
@@ -27,6 +30,7 @@ class PriceChange(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+    __pydantic_extra__: dict[str, RequestText | None] = Field(init=False)
 
     service_tier: RequestText | None = None
     condition: RequestText | None = None
@@ -44,7 +48,7 @@ class PriceAnswer(Answer):
     """One row of the price book, its rates beside the other fields; `price_version` changes with any figure."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Amount]
+    __pydantic_extra__: dict[str, Amount] = Field(init=False)
 
     model_id: str
     service_tier: str
@@ -72,7 +76,7 @@ async def list_prices(provider: str, org: OrgOf, platform: PlatformOf) -> Page[P
 async def create_price(provider: str, body: NewPrice, org: OrgOf, platform: PlatformOf) -> PriceAnswer:
     """Add a price. 409 where it overlaps another one of the same model, tier and condition."""
     place = (platform.warehouse, platform.catalog, org, find_provider(provider).folder)
-    return _answer(await prices.create_price(*place, _values(body)))
+    return _answer(await prices.create_price(*place, _values(body, platform, provider)))
 
 
 @router.put("/{model_id:path}", dependencies=_WRITE)
@@ -81,7 +85,7 @@ async def update_price(
 ) -> PriceAnswer:
     """Change figures, end or source of a price; what is left out stays."""
     place = (platform.warehouse, platform.catalog, org, find_provider(provider).folder)
-    return _answer(await prices.update_price(*place, model_id, values=_values(body)))
+    return _answer(await prices.update_price(*place, model_id, values=_values(body, platform, provider)))
 
 
 @router.delete("/{model_id:path}", dependencies=_WRITE)
@@ -106,8 +110,20 @@ async def reset_prices(provider: str, org: OrgOf, platform: PlatformOf) -> Page[
     return Page(items=[_answer(price) for price in found])
 
 
-def _values(body: PriceChange) -> dict[str, Any]:
-    """What was sent, days as text again: the price book reads and judges every value itself."""
+def _values(body: PriceChange, platform: Platform, provider: str) -> dict[str, Any]:
+    """What was sent, days as text again: the price book reads and judges every value itself.
+
+    Raises:
+        InvalidRequest: names that are no columns of the price book, whether the price is there or not.
+    """
+    table = f"{find_provider(provider).folder}_pricing"
+    extra = body.model_extra or {}
+    if table in platform.catalog.schema_names():
+        known = {column.name for column in platform.catalog.schema(table).columns}
+        unknown = [name for name in extra if name not in known]
+        if unknown:
+            faults = [f"{redact(name)[:80]} is unknown" for name in unknown]
+            raise InvalidRequest("; ".join(faults), hint=f"Fields are {', '.join(known)}.", fields={"faults": faults})
     return body.model_dump(mode="json", exclude_unset=True)
 
 

@@ -1,0 +1,106 @@
+"""The application in this process, over real files and a simulated provider on a real port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from convergence.api.app import create_app
+from convergence.settings import load_settings
+from convergence.simulator import OpenAIWorld, Simulator, SimulatorServer
+
+ROOT_KEY = "root-key-of-the-tests-0123456789abcdef"
+ADMIN_KEY = "sk-admin-acceptance-0123456789abcdef"
+TODAY = datetime.now(UTC).date()
+FIRST, LAST = TODAY - timedelta(days=3), TODAY - timedelta(days=1)
+ROOT = {"X-CA-Root-Key": ROOT_KEY}
+
+
+@dataclass
+class Api:
+    """A client of the application, and the application."""
+
+    client: httpx2.AsyncClient
+    app: FastAPI
+
+    async def send(self, method: str, path: str, key: str | None = None, **arguments: Any) -> httpx2.Response:
+        """A request below /api/v1 with an organization's key."""
+        headers = {**({"X-API-Key": key} if key else {}), **arguments.pop("headers", {})}
+        return await self.client.request(method, f"/api/v1{path}", headers=headers, **arguments)
+
+    async def bootstrap(self) -> None:
+        (await self.client.post("/api/v1/admin/bootstrap", headers=ROOT)).raise_for_status()
+
+    async def onboard(self, org_slug: str, plan: str = "STARTER") -> str:
+        """The key of a new organization."""
+        body = {
+            "org_slug": org_slug,
+            "company_name": org_slug.title(),
+            "admin_email": f"admin@{org_slug}.example",
+            "subscription_plan": plan,
+        }
+        answer = await self.client.post("/api/v1/organizations/onboard", headers=ROOT, json=body)
+        answer.raise_for_status()
+        key: str = answer.json()["api_key"]
+        return key
+
+    async def wait_for(self, key: str, run_id: str) -> dict[str, Any]:
+        """The run once it has ended."""
+        async with asyncio.timeout(60):
+            while True:
+                run: dict[str, Any] = (await self.send("GET", f"/pipelines/runs/{run_id}", key)).json()
+                if run["status"] not in {"PENDING", "RUNNING"}:
+                    return run
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def open_api(folder: Path, *, work: bool = False, **variables: str) -> AsyncIterator[Api]:
+    """The application with its data in `folder` and these environment variables."""
+    environ = {"DATA_DIR": str(folder), "CA_ROOT_API_KEY": ROOT_KEY, "RATE_LIMIT_ENABLED": "false", **variables}
+    app = create_app(load_settings(environ), work=work, schedule=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=app), base_url="http://api.test", timeout=60, trust_env=False
+        ) as client,
+    ):
+        yield Api(client, app)
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    """A platform that is set up and has no organization."""
+    async with open_api(tmp_path) as opened:
+        await opened.bootstrap()
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[SimulatorServer]:
+    """OpenAI, as it was over the last three days."""
+    simulated = Simulator()
+    simulated.add_account(ADMIN_KEY, OpenAIWorld(end_day=TODAY, days=3, rows_per_day=20, steady=True))
+    with SimulatorServer(simulated) as server:
+        yield server
+
+
+@pytest.fixture
+async def working_api(tmp_path: Path, simulator: SimulatorServer) -> AsyncIterator[Api]:
+    """The same with a worker and a provider."""
+    async with open_api(tmp_path, work=True, OPENAI_BASE_URL=simulator.base_urls["openai"]) as opened:
+        await opened.bootstrap()
+        yield opened
+
+
+def days(first: date = FIRST, last: date = LAST) -> dict[str, str]:
+    return {"start_date": first.isoformat(), "end_date": last.isoformat()}
