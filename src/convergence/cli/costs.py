@@ -10,7 +10,7 @@ import typer
 
 from convergence.cli.display import build_cost_table, build_table, open_console, print_json
 from convergence.cli.gateway import open_gateway
-from convergence.cli.options import AsJson, First, Last, Org, Server, day_text, parse_parameters, run_async
+from convergence.cli.options import AsJson, First, Last, Org, Server, parse_parameters, range_params, run_async
 from convergence.errors import InvalidRequest
 
 
@@ -27,18 +27,13 @@ def costs(
     as_json: AsJson = False,
 ) -> None:
     """What was spent. Without days: the last 30."""
-    params = {
-        "start_date": day_text(first),
-        "end_date": day_text(last),
-        "group_by": group_by,
-        "granularity": granularity,
-    }
+    params = {**range_params(first, last), "group_by": group_by, "granularity": granularity}
     report = run_async(_costs(server, org, params))
     if as_json:
         print_json(report)
         return
     keys = ([] if granularity == "total" else [granularity]) + [key for key in group_by.split(",") if key]
-    open_console().print(build_cost_table("", keys, report, limit=limit))
+    open_console().print(build_cost_table(keys, report, limit=limit))
 
 
 async def _costs(server: str | None, org: str, params: dict[str, Any]) -> Any:
@@ -68,7 +63,7 @@ def query(
         print_json(result)
         return
     names = [column["name"] for column in result["columns"]]
-    open_console().print(build_table("", names, [[row[name] for name in names] for row in result["rows"]]))
+    open_console().print(build_table(names, [[row[name] for name in names] for row in result["rows"]]))
     more = ", cut: raise --max-rows" if result["truncated"] else ""
     typer.echo(f"{result['row_count']} rows in {result['duration_ms']} ms{more}")
 

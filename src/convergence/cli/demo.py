@@ -96,15 +96,14 @@ def _inherited() -> dict[str, str]:
 
 
 async def _load(console: Console, gateway: Gateway, key: str, people: list[dict[str, str]], plan: Plan) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description:<42}"),
-        BarColumn(bar_width=24),
+        TextColumn("{task.description:<37}"),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
         await _step(progress, "Bootstrap the platform", _bootstrap(gateway))
@@ -182,9 +181,10 @@ async def _show(console: Console, gateway: Gateway, plan: Plan, truth: Decimal) 
     console.print()
     for key, limit in (("provider", None), ("model", 10), ("team", None)):
         report = await _costs(gateway, plan, group_by=key, granularity="total")
-        console.print(build_cost_table(f"Cost by {key}, {plan.first} to {plan.last}", [key], report, limit=limit))
+        console.print(f"Cost by {key}, {plan.first} to {plan.last}", style="bold")
+        console.print(build_cost_table([key], report, limit=limit))
     daily = await _costs(gateway, plan, group_by="", granularity="day")
-    console.print("Cost by day", style="italic")
+    console.print("Cost by day", style="bold")
     by_day = {row["day"]: Decimal(row["billed_cost"]) for row in daily["rows"]}
     days = [day.isoformat() for day in Window.inclusive(plan.first, plan.last).days()]
     for line in build_bars([(day, by_day.get(day, Decimal(0))) for day in days]):
@@ -215,7 +215,7 @@ def _show_next(console: Console, folder: Path, seconds: float) -> None:
     for line in (
         f"export DATA_DIR={place} PATH=$PWD/.venv/bin:$PATH",
         f"convergence costs {ORG} --group-by model,team --from {datetime.now(UTC).date() - timedelta(days=7)}",
-        f'convergence query {ORG} "SELECT model, SUM(quantity) AS tokens FROM openai_cost_daily GROUP BY model"',
+        f'convergence query {ORG} "SELECT model, SUM(billed_cost) AS usd FROM openai_cost_daily GROUP BY model"',
         f"convergence runs list {ORG}",
         "convergence serve   # the same over HTTP, on port 8080",
     ):

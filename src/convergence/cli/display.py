@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _BAR_WIDTH = 40
+_PIPE_WIDTH = 160
+_NUMBER = re.compile(r"-|-?[$]?[0-9][0-9,]*([.][0-9]+)?")
 
 
 def open_console() -> Console:
+    """As wide as the terminal; wide enough for everything where there is none."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def print_json(value: Any) -> None:
@@ -28,25 +32,26 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def build_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table; columns whose name ends with `cost`, `rows` or `ms` lean right."""
+def build_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table; columns of numbers lean right, and what is too wide is folded, never cut."""
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column.endswith(("cost", "rows", "ms", "quantity")) else "left")
-    for row in rows:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row))
+    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        is_numeric = all(_NUMBER.fullmatch(row[place]) for row in cells)
+        table.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*row)
     return table
 
 
-def build_cost_table(title: str, keys: Sequence[str], report: Mapping[str, Any], *, limit: int | None = None) -> Table:
+def build_cost_table(keys: Sequence[str], report: Mapping[str, Any], *, limit: int | None = None) -> Table:
     """Rows of GET /costs with a total line; a null key is shown as unattributed."""
     rows = list(report["rows"])
     shown = rows if limit is None else rows[:limit]
     table = build_table(
-        title,
         [*keys, "billed cost", "list cost"],
         [[_key(row.get(key)) for key in keys] + _amounts(row) for row in shown],
     )

@@ -34,7 +34,7 @@ def show_failure(error: BaseException) -> None:
         return
     lines = [f"error: {line}" for line in error.message.splitlines() or [error.code]]
     if isinstance(error, ProblemAnswer):
-        lines += [f"  - {text}" for text in error.errors]
+        lines += [f"  - {text}" for text in error.errors if text not in error.message]
     if error.hint:
         lines.append(f"hint: {error.hint}")
     sys.stderr.write("\n".join(lines) + "\n")

@@ -62,7 +62,7 @@ def list_integrations(org: Org, server: Server = None, as_json: AsJson = False) 
         return
     columns = ["status", "credential_name", "fingerprint", "last_validated_at", "last_error"]
     rows = [[name, *(item.get(column) for column in columns)] for name, item in result["integrations"].items()]
-    open_console().print(build_table("", ["provider", *columns], rows))
+    open_console().print(build_table(["provider", *columns], rows))
 
 
 @app.command()

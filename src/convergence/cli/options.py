@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -27,6 +27,18 @@ Last = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], hel
 
 def day_text(moment: datetime | None) -> str | None:
     return None if moment is None else moment.date().isoformat()
+
+
+def range_params(first: datetime | None, last: datetime | None) -> dict[str, str | None]:
+    """The days of a reading command: from `first` up to today, or up to `last`; nothing leaves it to the server.
+
+    Raises:
+        InvalidRequest: only a last day.
+    """
+    if last is not None and first is None:
+        raise InvalidRequest("--to without --from", hint="Give the first day too.")
+    end = last or (datetime.now(UTC) if first is not None else None)
+    return {"start_date": day_text(first), "end_date": day_text(end)}
 
 
 def run_async(work: Coroutine[Any, Any, Result]) -> Result:

@@ -52,7 +52,7 @@ def dryrun(
         print_json(result)
     else:
         rows = [(check["name"], "ok" if check["passed"] else "FAIL", check["message"]) for check in result["checks"]]
-        open_console().print(build_table("", ["check", "result", "message"], rows))
+        open_console().print(build_table(["check", "result", "message"], rows))
     raise typer.Exit(0 if result["ready_for_onboarding"] else 1)
 
 
@@ -63,7 +63,7 @@ def show(org: Org, server: Server = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(result)
         return
-    open_console().print(build_table("", ["field", "value"], _flatten(result)))
+    open_console().print(build_table(["field", "value"], _flatten(result)))
 
 
 @keys.command("list")
@@ -77,7 +77,7 @@ def list_keys(org: Org, server: Server = None, as_json: AsJson = False) -> None:
     rows = [
         [", ".join(item[name]) if name == "scopes" else item.get(name) for name in columns] for item in result["items"]
     ]
-    open_console().print(build_table("", columns, rows))
+    open_console().print(build_table(columns, rows))
 
 
 @keys.command("create")

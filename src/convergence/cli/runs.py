@@ -11,7 +11,18 @@ import typer
 
 from convergence.cli.display import build_table, open_console, print_json
 from convergence.cli.gateway import Gateway, open_gateway
-from convergence.cli.options import AsJson, Day, First, Last, Org, Server, day_text, parse_parameters, run_async
+from convergence.cli.options import (
+    AsJson,
+    Day,
+    First,
+    Last,
+    Org,
+    Server,
+    day_text,
+    parse_parameters,
+    range_params,
+    run_async,
+)
 
 app = typer.Typer(help="Runs of an organization.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -91,12 +102,12 @@ async def _backfill(server: str | None, org: str, pipeline: str, body: dict[str,
 
 def gaps(org: Org, first: First = None, last: Last = None, server: Server = None, as_json: AsJson = False) -> None:
     """Days that a stream has never loaded. A day without usage is loaded, and is no gap."""
-    result = run_async(_gaps(server, org, {"start_date": day_text(first), "end_date": day_text(last)}))
+    result = run_async(_gaps(server, org, range_params(first, last)))
     if as_json:
         print_json(result)
         return
     rows = [(item["stream"], len(item["missing"]), ", ".join(item["missing"])) for item in result["items"]]
-    open_console().print(build_table("", ["stream", "missing", "days"], rows))
+    open_console().print(build_table(["stream", "missing", "days"], rows))
 
 
 async def _gaps(server: str | None, org: str, params: dict[str, Any]) -> Any:
@@ -167,15 +178,15 @@ def _show_run(record: dict[str, Any], *, as_json: bool) -> None:
     console.print(_run_table([record]))
     columns = ["step_id", "status", "rows_processed", "duration_ms"]
     rows = [[step.get(column) for column in columns] for step in record["steps"]]
-    console.print(build_table("", ["step", "status", "rows", "ms"], rows))
+    console.print(build_table(["step", "status", "rows", "ms"], rows))
     if record.get("error_message"):
         console.print(record["error_message"], style="red", markup=False)
 
 
 def _run_table(records: list[dict[str, Any]]) -> Any:
-    columns = ["pipeline_logging_id", "pipeline_id", "status", "start_date", "end_date", "duration_ms", "error_message"]
+    columns = ["pipeline_logging_id", "pipeline_id", "status", "start_date", "end_date", "duration_ms"]
     rows = [[record.get(column) for column in columns] for record in records]
-    return build_table("", ["run", "pipeline", "status", "from", "to", "ms", "error"], rows)
+    return build_table(["run", "pipeline", "status", "from", "to", "ms"], rows)
 
 
 def register(root: typer.Typer) -> None:

@@ -24,7 +24,7 @@ class Gap:
 
 async def find_gaps(warehouse: Warehouse, org: OrgScope, window: Window) -> list[Gap]:
     """One entry for every stream the organization has ever loaded, also where nothing is missing."""
-    if _LEDGER not in await warehouse.tables(org.dataset):
+    if not await warehouse.tables(org.dataset):
         return []
     streams = await warehouse.query(Statement(f"SELECT DISTINCT stream FROM {_LEDGER} ORDER BY stream", org.dataset))
     return [await _find_gap(warehouse, org, row["stream"], window) for row in streams.to_pylist()]
