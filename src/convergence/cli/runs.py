@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -65,6 +64,8 @@ async def await_run(
     gateway: Gateway, org: str, run_id: str, show: Callable[[dict[str, Any]], None] = lambda _record: None
 ) -> dict[str, Any]:
     """Poll a run until it has ended, showing each state."""
+    import asyncio
+
     while True:
         record: dict[str, Any] = await gateway.call("GET", f"/pipelines/runs/{run_id}", org=org)
         show(record)
