@@ -140,6 +140,8 @@ class DuckDBWarehouse:
         return missing
 
     async def ensure(self, table: TableRef, schema_: TableSchema, /) -> SchemaChange:
+        if await self._run(table.dataset, lambda cursor: schema.read_schema(cursor, table)) == schema_:
+            return SchemaChange()  # before every load: no writer waits for it, no checkpoint pays for it
         return await self._define(table.dataset, lambda cursor: schema.ensure_table(cursor, table, schema_))
 
     async def ensure_view(self, view: TableRef, statement: Statement, /) -> bool:
