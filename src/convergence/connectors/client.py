@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -152,9 +153,7 @@ class ProviderClient:
 
     async def _attempt(self, call: _Call, patience: Patience, number: int) -> Page:
         lane = self._lane
-        await lane.wait_turn(patience.left())
-        async with lane.slots, self._pool.slots(lane.provider):
-            lane.check_breaker()
+        async with self._turn(patience):
             lane.breaker.enter()
             try:
                 page = await self._observe(call, patience, number)
@@ -166,6 +165,19 @@ class ProviderClient:
         lane.breaker.succeed()
         lane.budget.earn()
         return page
+
+    @asynccontextmanager
+    async def _turn(self, patience: Patience) -> AsyncIterator[None]:
+        """A slot while the provider takes requests: it may have asked for a pause while this one waited for a slot."""
+        lane = self._lane
+        while True:
+            await lane.wait_turn(patience.left())
+            async with lane.slots, self._pool.slots(lane.provider):
+                if lane.quiet_for():
+                    continue
+                lane.check_breaker()
+                yield
+                return
 
     async def _observe(self, call: _Call, patience: Patience, attempt: int) -> Page:
         """One attempt with its span and its log line."""
