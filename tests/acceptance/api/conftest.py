@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -77,11 +78,29 @@ async def open_api(folder: Path, *, work: bool = False, **variables: str) -> Asy
         yield Api(client, app)
 
 
+@pytest.fixture(scope="session")
+def bootstrapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a platform that is set up and has no organization: copied, they spare each test its own set-up."""
+    folder = tmp_path_factory.mktemp("bootstrapped")
+
+    async def bootstrap() -> None:
+        async with open_api(folder) as opened:
+            await opened.bootstrap()
+
+    asyncio.run(bootstrap())
+    return folder
+
+
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
+def folder(tmp_path: Path, bootstrapped: Path) -> Path:
+    shutil.copytree(bootstrapped, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture
+async def api(folder: Path) -> AsyncIterator[Api]:
     """A platform that is set up and has no organization."""
-    async with open_api(tmp_path) as opened:
-        await opened.bootstrap()
+    async with open_api(folder) as opened:
         yield opened
 
 
@@ -95,10 +114,9 @@ def simulator() -> Iterator[SimulatorServer]:
 
 
 @pytest.fixture
-async def working_api(tmp_path: Path, simulator: SimulatorServer) -> AsyncIterator[Api]:
+async def working_api(folder: Path, simulator: SimulatorServer) -> AsyncIterator[Api]:
     """The same with a worker and a provider."""
-    async with open_api(tmp_path, work=True, OPENAI_BASE_URL=simulator.base_urls["openai"]) as opened:
-        await opened.bootstrap()
+    async with open_api(folder, work=True, OPENAI_BASE_URL=simulator.base_urls["openai"]) as opened:
         yield opened
 
 

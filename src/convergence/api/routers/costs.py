@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -47,8 +47,8 @@ class CostAnswer(Answer):
     """
 
     org_slug: str
-    start_date: Day
-    end_date: Day
+    start_date: date
+    end_date: date
     granularity: str
     group_by: list[str]
     rows: list[dict[str, Any]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from fastapi import APIRouter
@@ -41,8 +42,8 @@ class PlanAnswer(Answer):
     unit_price: Amount
     currency: str
     billing_period: str
-    valid_from: Day | None
-    valid_to: Day | None
+    valid_from: date | None
+    valid_to: date | None
 
 
 class DeletedAnswer(Answer):

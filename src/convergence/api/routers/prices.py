@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from fastapi import APIRouter
@@ -53,8 +54,8 @@ class PriceAnswer(Answer):
     model_id: str
     service_tier: str
     condition: str | None
-    valid_from: Day | None
-    valid_to: Day | None
+    valid_from: date | None
+    valid_to: date | None
     currency: str
     source: str | None
     price_version: str
