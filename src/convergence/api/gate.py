@@ -34,6 +34,7 @@ ROOT_KEY: Final = APIKeyHeader(
     description="The operator's key: CA_ROOT_API_KEY of the server.",
     auto_error=False,
 )
+OPERATOR: Final = "operator"  # the name of whoever embeds the application
 OPERATOR_KEY_HEADER: Final = "X-Operator-Key"
 OPERATOR_ORG_HEADER: Final = "X-Operator-Org"
 
@@ -124,8 +125,8 @@ class Gate:
             return None
         slug = request.headers.get(OPERATOR_ORG_HEADER) or _path_org(request)
         if not access.takes_org_key or not slug:
-            return Caller(None, name="operator")
-        return Caller(await self.organizations.organization(slug), name="operator")
+            return Caller(None, name=OPERATOR)
+        return Caller(await self.organizations.organization(slug), name=OPERATOR)
 
     async def _identify(self, request: Request, access: Access, address: str) -> Caller:
         root, key = (request.headers.get(scheme.model.name) for scheme in (ROOT_KEY, ORG_KEY))

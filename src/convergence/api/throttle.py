@@ -15,7 +15,7 @@ from convergence.settings import Settings
 
 _ADDRESS_FACTOR: Final = 10  # organizations behind one address before the address itself is the limit
 _MIN_PER_ADDRESS: Final = 600
-_MIN_FAILURES: Final = 100  # per minute; a key has 256 random bits, this only spares the warehouse
+_MIN_FAILURES: Final = 600  # per minute; a key has 256 random bits, this only spares the warehouse
 
 
 @dataclass(frozen=True, slots=True)

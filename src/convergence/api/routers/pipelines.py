@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, JsonValue, StrictInt
 
 from convergence.api.deps import CallerOf, OrgOf, PlatformOf
 from convergence.api.fields import Answer, Body, Day, Page, Text
-from convergence.api.gate import Caller, GatedRoute, org_key
+from convergence.api.gate import OPERATOR, Caller, GatedRoute, org_key
 from convergence.bootstrap import Platform
 from convergence.catalog import Pipeline
 from convergence.errors import InvalidRequest
@@ -224,7 +224,7 @@ async def _run(
         pipeline,
         parse_window(asked.date, asked.start_date, asked.end_date),
         asked.parameters,
-        trigger_type=TriggerType.API,
+        trigger_type=TriggerType.CLI if caller.name == OPERATOR else TriggerType.API,
         trigger_by=caller.name,
         idempotency_key=idempotency_key,
     )
