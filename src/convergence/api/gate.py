@@ -175,8 +175,11 @@ class Gate:
         exchange = Exchange.of(request.scope)
         exchange.org_slug = org.org_slug
         allowance = await self.throttle.count_organization(org.org_slug)
-        if allowance is not None:
-            exchange.headers |= allowance.headers()
+        if allowance is None:
+            return
+        exchange.headers |= allowance.headers()
+        if allowance.is_exceeded:
+            raise allowance.refusal("of this organization")
 
 
 class GatedRoute(APIRoute):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
@@ -20,11 +21,13 @@ _MIN_FAILURES: Final = 600  # per minute; a key has 256 random bits, this only s
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of a window."""
+    """What is left of a window; where it is exceeded, the request that asked is over it."""
 
     limit: int
     remaining: int
     reset_seconds: int
+    window_seconds: int
+    is_exceeded: bool = False
 
     def headers(self) -> dict[str, str]:
         return {
@@ -32,6 +35,13 @@ class Allowance:
             "RateLimit-Remaining": str(self.remaining),
             "RateLimit-Reset": str(self.reset_seconds),
         }
+
+    def refusal(self, whose: str) -> RateLimited:
+        return RateLimited(
+            f"more than {self.limit} requests {whose} in {self.window_seconds} seconds",
+            retry_after=max(1, self.reset_seconds),
+            hint="Wait as long as Retry-After says.",
+        )
 
 
 class Throttle:
@@ -52,7 +62,7 @@ class Throttle:
             RateLimited: too many requests from one address.
         """
         if self._is_enabled and not await self._limiter.hit(self._address, address):
-            raise await self._refusal(self._address, address, "from this address")
+            raise (await self._allowance(self._address, address)).refusal("from this address")
 
     async def check_failures(self, address: str) -> None:
         """
@@ -60,36 +70,22 @@ class Throttle:
             RateLimited: too many wrong keys from one address; this one is not looked at.
         """
         if self._is_enabled and not await self._limiter.test(self._failures, address):
-            raise await self._refusal(self._failures, address, "with wrong keys from this address")
+            raise (await self._allowance(self._failures, address)).refusal("with wrong keys from this address")
 
     async def count_failure(self, address: str) -> None:
         if self._is_enabled:
             await self._limiter.hit(self._failures, address)
 
     async def count_organization(self, org_slug: str) -> Allowance | None:
-        """What the organization has left of the minute; None where nothing is limited.
-
-        Raises:
-            RateLimited: its minute or its hour is used up.
-        """
+        """What the organization has left of its minute, or of the window it exceeds; None where nothing is limited."""
         if not self._is_enabled:
             return None
         for item in (self._org_minute, self._org_hour):
             if not await self._limiter.hit(item, org_slug):
-                raise await self._refusal(item, org_slug, "of this organization")
+                return replace(await self._allowance(item, org_slug), is_exceeded=True)
         return await self._allowance(self._org_minute, org_slug)
 
     async def _allowance(self, item: RateLimitItem, key: str) -> Allowance:
         stats = await self._limiter.get_window_stats(item, key)
         seconds = max(0.0, stats.reset_time - time.time())
-        return Allowance(item.amount, max(0, stats.remaining), int(-(-seconds // 1)))
-
-    async def _refusal(self, item: RateLimitItem, key: str, whose: str) -> RateLimited:
-        left = await self._allowance(item, key)
-        error = RateLimited(
-            f"more than {item.amount} requests {whose} in {item.get_expiry()} seconds",
-            retry_after=max(1, left.reset_seconds),
-            hint="Wait as long as Retry-After says.",
-        )
-        error.fields["limit"] = item.amount
-        return error
+        return Allowance(item.amount, max(0, stats.remaining), math.ceil(seconds), item.get_expiry())

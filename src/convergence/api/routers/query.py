@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import AfterValidator, Field, JsonValue, StrictInt
 from starlette.responses import Response
 
 from convergence.api.deps import OrgOf, PlatformOf
@@ -24,8 +24,23 @@ _MAX_PARAMETERS: Final = 100
 _MAX_DOWNLOAD_ROWS: Final = 1_000_000
 _INT64: Final = range(-(2**63), 2**63)
 
-Whole = Annotated[StrictInt, Field(ge=_INT64.start, lt=_INT64.stop)]
-Scalar = StrictBool | Whole | Annotated[StrictFloat, Field(allow_inf_nan=False)] | Annotated[Text, StrictStr] | None
+
+def _check_value(value: JsonValue) -> JsonValue:
+    for item in value if isinstance(value, list) else [value]:
+        _check_scalar(item)
+    return value
+
+
+def _check_scalar(value: JsonValue) -> None:
+    if isinstance(value, list | dict):
+        raise ValueError("is neither a plain value nor a list of them")  # noqa: TRY004 - what pydantic reports
+    if isinstance(value, int) and value not in _INT64:
+        raise ValueError("is outside INT64; send a larger number as text and cast it")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("has a NUL character")
+
+
+Value = Annotated[JsonValue, AfterValidator(_check_value)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
 
@@ -34,7 +49,7 @@ class QueryBody(Body):
     and false BOOL, a list an ARRAY. A day is text: `usage_date >= CAST(@first AS DATE)`."""
 
     sql: Annotated[Text, Field(min_length=1, max_length=_MAX_SQL_LENGTH)]
-    params: dict[Name, Scalar | list[Scalar]] = Field(default_factory=dict, max_length=_MAX_PARAMETERS)
+    params: dict[Name, Value] = Field(default_factory=dict, max_length=_MAX_PARAMETERS)
     max_rows: Annotated[StrictInt, Field(ge=1, le=_MAX_DOWNLOAD_ROWS)] = 1000
     format: Literal["json", "csv", "arrow", "parquet"] = "json"
 
