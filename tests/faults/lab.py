@@ -186,9 +186,7 @@ class Bench:
     async def _usage_sums(self, org: str) -> dict[str, int]:
         names = ("input_tokens", "output_tokens", "input_cached_tokens", "num_model_requests")
         sums = ", ".join(f"SUM({name}) AS {name}" for name in names)
-        (row,) = await self.rows(
-            f"SELECT {sums} FROM openai_usage_daily_raw WHERE endpoint = 'completions'", org=org
-        )
+        (row,) = await self.rows(f"SELECT {sums} FROM openai_usage_daily_raw WHERE endpoint = 'completions'", org=org)
         return {name: row[name] or 0 for name in names}
 
     async def _amounts(self, org: str, table: str, column: str) -> dict[date, Decimal]:

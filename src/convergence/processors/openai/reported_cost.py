@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.connectors import ProviderClient
-from convergence.errors import ProviderRejected, TooLarge
+from convergence.errors import ProviderMisbehaved, ProviderRejected, TooLarge
 from convergence.kit.clock import today
 from convergence.kit.window import Window
 from convergence.processors.openai._reading import (
@@ -23,8 +23,12 @@ from convergence.processors.openai._reports import COSTS_BY_KEY, COSTS_BY_PROJEC
 from convergence.steps import StepContext, StepResult
 from convergence.steps.loading import DayLoad, Fetched, Published, publish_days
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 TABLE = "openai_reported_cost_daily_raw"
 STREAM = "openai.reported_cost"
+_GROUP = ["usage_date", "project_id", "api_key_id", "line_item", "currency", "quantity_unit"]
 
 
 class Config(BaseModel):
@@ -89,8 +93,9 @@ class _CostSource:
         self.unknown |= reading.unknown_fields
         self.bytes_read = reading.bytes_read
         schema = self._context.catalog.schema(TABLE)
-        rows = build_rows([reading], schema, {}, today(self._context.clock))
-        return Fetched(window, _upper_currency(rows), reading.rejects)
+        rows = _upper_currency(build_rows([reading], schema, {}, today(self._context.clock)))
+        _check_unique(rows)
+        return Fetched(window, rows, reading.rejects)
 
     async def _read_report(self, window: Window) -> Reading:
         try:
@@ -102,13 +107,30 @@ class _CostSource:
         return await read_report(self._client, self.report, window)
 
 
+def _check_unique(rows: pa.Table) -> None:
+    """A group comes once. Twice means that pages shifted under the cursor, and the day would cost double.
+
+    Raises:
+        ProviderMisbehaved: duplicate_rows.
+    """
+    groups = rows.group_by(_GROUP).aggregate([([], "count_all")])
+    if groups.num_rows == rows.num_rows:
+        return
+    day = min(row["usage_date"] for row in groups.to_pylist() if row["count_all"] > 1)
+    raise ProviderMisbehaved(
+        f"OpenAI sent {rows.num_rows - groups.num_rows} cost rows twice, the first on {day}; nothing was written",
+        code="duplicate_rows",
+        hint="Pages shifted while they were read. Run it again.",
+    )
+
+
 def _refuses_key_grouping(error: ProviderRejected) -> bool:
     """A 400 that names the parameter or its value."""
     said = " ".join([error.message, *(str(value) for value in error.fields.values())])
     return error.status == 400 and ("api_key" in said or "group_by" in said)
 
 
-def _upper_currency(rows: Any) -> Any:
+def _upper_currency(rows: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
     place = rows.schema.get_field_index("currency")

@@ -1,0 +1,81 @@
+"""Lists that lie about their pages: refused by name, or harmless; what is committed stays as it was."""
+
+import pytest
+
+from convergence.pipelines.models import RunStatus
+from convergence.simulator import FaultRule
+
+from .lab import TABLES, days
+
+WINDOW = days(6)
+USAGE = "/organization/usage/completions"
+COSTS = "/organization/costs"
+MOST_CALLS = 12  # a list of one bucket whose every page names a new cursor
+
+
+@pytest.mark.parametrize("path", [USAGE, COSTS], ids=["usage", "costs"])
+@pytest.mark.parametrize("kind", ["repeated_cursor", "endless_cursor", "missing_cursor"])
+async def test_a_list_that_does_not_end_is_refused_and_touches_nothing(lab, kind, path):
+    lab.stage(days=6)
+    async with lab.open() as bench:
+        await bench.run(WINDOW)
+        before = await bench.content()
+        lab.simulator.simulator.revise("restate", WINDOW.days(), share=0.5)
+        lab.simulator.simulator.faults.add(FaultRule(kind=kind, path=path))
+        lab.simulator.simulator.journal.clear()
+        failed = await bench.run(WINDOW)
+        calls = sum(entry.fault == kind for entry in lab.simulator.simulator.journal.entries())
+        table = "openai_usage_daily_raw" if path == USAGE else "openai_reported_cost_daily_raw"
+        after = await bench.content()
+        lab.simulator.simulator.faults.clear()
+        await bench.run(WINDOW)
+        await bench.check_truth(WINDOW)
+    assert failed.status is RunStatus.FAILED
+    assert failed.error_code in {"pagination_loop", "pagination_lost"}
+    assert calls <= MOST_CALLS
+    assert after[table] == before[table]
+    assert after["openai_cost_daily"] == before["openai_cost_daily"]
+
+
+async def test_rows_in_another_order_are_the_same_rows(lab):
+    lab.stage(days=6)
+    async with lab.open() as bench:
+        await bench.run(WINDOW)
+        before = await bench.content()
+        lab.simulator.simulator.faults.add(FaultRule(kind="reorder", path="/organization/usage/*"))
+        lab.simulator.simulator.faults.add(FaultRule(kind="reorder", path=COSTS))
+        again = await bench.run(WINDOW)
+        after = await bench.content()
+        await bench.check_truth(WINDOW)
+    assert again.status is RunStatus.COMPLETED
+    assert [after[table] for table in TABLES] == [before[table] for table in TABLES]
+
+
+async def test_rows_that_come_twice_are_never_summed(lab):
+    lab.stage(days=6)
+    async with lab.open() as bench:
+        await bench.run(WINDOW)
+        before = await bench.content()
+        lab.simulator.simulator.faults.add(FaultRule(kind="duplicate", path=USAGE, share=0.1))
+        failed = await bench.run(WINDOW)
+        after = await bench.content()
+        lab.simulator.simulator.faults.clear()
+        await bench.run(WINDOW)
+        await bench.check_truth(WINDOW)
+    assert (failed.status, failed.error_code) == (RunStatus.FAILED, "duplicate_rows")
+    assert after["openai_usage_daily_raw"] == before["openai_usage_daily_raw"]
+
+
+async def test_cost_lines_that_come_twice_are_never_summed(lab):
+    lab.stage(days=6)
+    async with lab.open() as bench:
+        await bench.run(WINDOW)
+        before = await bench.content()
+        lab.simulator.simulator.faults.add(FaultRule(kind="duplicate", path=COSTS, share=0.1))
+        failed = await bench.run(WINDOW)
+        after = await bench.content()
+        lab.simulator.simulator.faults.clear()
+        await bench.run(WINDOW)
+        await bench.check_truth(WINDOW)
+    assert (failed.status, failed.error_code) == (RunStatus.FAILED, "duplicate_rows")
+    assert after["openai_reported_cost_daily_raw"] == before["openai_reported_cost_daily_raw"]
