@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import os
 import re
 import shutil
@@ -13,13 +12,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 
 from convergence.connectors.pages import Page, read_envelope
 from convergence.errors import InvalidRequest
 
 _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}", re.ASCII)
-_SUFFIX = ".json.gz"
-_CHEAP = 1
+_SUFFIX = ".json.zst"
 _REQUESTS = "requests.ndjson"
 
 
@@ -53,7 +52,7 @@ class _Request(msgspec.Struct, frozen=True):
 
 
 class PageArchive:
-    """`{folder}/{org}/{provider}/{stream}/{window}/{load_id}/{page}.json.gz`: the body, byte for byte.
+    """`{folder}/{org}/{provider}/{stream}/{window}/{load_id}/{page}.json.zst`: the body, byte for byte.
 
     Beside the pages lies `requests.ndjson` with the parameters of each. Headers are not kept, so no credential is.
     """
@@ -73,7 +72,7 @@ class PageArchive:
         for path in sorted(folder.glob(f"*{_SUFFIX}")):
             request = requests.get(int(path.name.removesuffix(_SUFFIX)))
             if request is not None:
-                yield _restore(request, gzip.decompress(path.read_bytes()))
+                yield _restore(request, _unpack(path))
 
     def loads(self, org_slug: str, provider: str, stream: str, window: str) -> list[str]:
         """The load ids kept of a window, oldest first."""
@@ -89,7 +88,7 @@ class PageArchive:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{page.number:05d}{_SUFFIX}"
         partial = path.with_suffix(".partial")
-        partial.write_bytes(gzip.compress(page.body, _CHEAP, mtime=0))
+        _pack(partial, page.body)
         partial.replace(path)
         line = msgspec.json.encode(_Request(page.number, page.status, list(page.params)))
         with (folder / _REQUESTS).open("ab") as requests:
@@ -102,6 +101,18 @@ class PageArchive:
             shutil.rmtree(folder)
             _remove_empty_parents(folder.parent, self._folder)
         return len(stale)
+
+
+def _pack(path: Path, body: bytes) -> None:
+    """As zstd: a third of gzip's time and two thirds of its size, with the interpreter free for others."""
+    with pa.output_stream(path, compression="zstd") as file:
+        file.write(body)
+
+
+def _unpack(path: Path) -> bytes:
+    with pa.input_stream(path, compression="zstd") as file:
+        body: bytes = file.read()
+    return body
 
 
 def _restore(request: _Request, body: bytes) -> Page:

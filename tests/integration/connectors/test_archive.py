@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from convergence.connectors import ArchiveKey, CursorToken, HttpPool, Page, PageArchive, bearer
@@ -23,8 +24,8 @@ def sheet(number: int, body: bytes = b'{"data": []}') -> Page:
 
 async def test_a_page_lies_at_its_place_byte_for_byte(tmp_path):
     path = await PageArchive(tmp_path).write(KEY, sheet(3, b'{"data": [0.10]}'))
-    assert path == tmp_path / "acme/openai/openai.usage/2026-01-01_2026-01-08/load_1/00003.json.gz"
-    assert gzip.decompress(path.read_bytes()) == b'{"data": [0.10]}'
+    assert path == tmp_path / "acme/openai/openai.usage/2026-01-01_2026-01-08/load_1/00003.json.zst"
+    assert unpack(path) == b'{"data": [0.10]}'
 
 
 async def test_pages_are_read_back_in_order_with_their_parameters(tmp_path):
@@ -85,9 +86,11 @@ async def test_pages_are_kept_before_they_are_handed_out_and_hold_no_credential(
             )
         ]
     assert kept == [1, 2]
-    texts = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    assert not any(b"CANARY" in text or b"CANARY" in _open(text) for text in texts)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"CANARY" in path.read_bytes() for path in files)
+    assert not any(b"CANARY" in unpack(path) for path in files if path.suffix == ".zst")
 
 
-def _open(text: bytes) -> bytes:
-    return gzip.decompress(text) if text[:2] == b"\x1f\x8b" else b""
+def unpack(path: Path) -> bytes:
+    with pa.input_stream(path, compression="zstd") as file:
+        return file.read()
