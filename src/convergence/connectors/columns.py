@@ -5,7 +5,6 @@ It is all or nothing. Anything it does not take exactly as declared is left to `
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def _parse(body: bytes, layout: PageLayout) -> tuple[pa.Table, frozenset[str]]:
 
 def _read(body: bytes, schema: pa.Schema, unexpected: str) -> pa.Table:
     table = pj.read_json(
-        io.BytesIO(body),
+        pa.BufferReader(body),
         read_options=pj.ReadOptions(use_threads=False, block_size=len(body) + 1),
         parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected),
     )

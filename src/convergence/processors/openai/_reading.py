@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from convergence.connectors import CursorToken, ProviderClient, bearer
-from convergence.connectors.decode import decode_page
+from convergence.connectors.decode import DecodedPage, decode_page
 from convergence.errors import ProviderMisbehaved, ProviderRejected
 from convergence.kit.clock import today
 from convergence.kit.window import Window, midnight
@@ -116,7 +117,8 @@ async def _read_pages(client: ProviderClient, report: Report, window: Window) ->
     )
     try:
         async for page in pages:
-            _add_page(reading, page.body, window)
+            decoded = await asyncio.to_thread(decode_page, page.body, report.layout)
+            _add_page(reading, decoded, len(page.body), window)
     except ProviderRejected as error:
         if error.status == 400 and reading.bytes_read:
             raise _CursorRefused(error) from error
@@ -139,13 +141,12 @@ def _seconds(day: date) -> str:
     return str(int(midnight(day).timestamp()))
 
 
-def _add_page(reading: Reading, body: bytes, window: Window) -> None:
-    page = decode_page(body, reading.report.layout)
+def _add_page(reading: Reading, page: DecodedPage, size: int, window: Window) -> None:
     _check_buckets(page.rows)
     reading.batches.append(page.rows)
     reading.rejects.extend(_reject(reject, window) for reject in page.rejects)
     reading.unknown_fields |= page.unknown_fields
-    reading.bytes_read += len(body)
+    reading.bytes_read += size
 
 
 def _check_buckets(rows: pa.RecordBatch) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.connectors import ProviderClient
-from convergence.errors import ProviderMisbehaved, TooLarge
+from convergence.errors import ConvergenceError, ProviderMisbehaved, TooLarge
 from convergence.kit.clock import today
 from convergence.kit.jsontext import dumps
 from convergence.kit.window import Window
@@ -52,26 +52,61 @@ def get_engine() -> UsageProcessor:
 
 
 class UsageProcessor:
-    """Reads windows of a few days, each whole over all endpoints, and publishes one before it reads the next."""
+    """Reads windows of a few days, each whole over all endpoints, and publishes one while it reads the next."""
 
     async def execute(self, step_config: Mapping[str, Any], context: StepContext, /) -> StepResult:
         config = Config.model_validate(step_config)
         client = await open_client(context, config.requests_per_second)
         source = _UsageSource(context, client, config.reports())
-        total = Published()
-        sizes = WindowSizes(MOST_DAYS)
-        for window in sizes.cut(choose_window(context, config.restatement_days)):
-            try:
-                fetched, largest = await source.read(window)
-            except TooLarge:
-                if not sizes.shrink(window):
-                    raise
-                continue
-            sizes.grow(window, largest)
-            total.extend(await publish_days(context, DayLoad(TABLE, STREAM), fetched, fetch_again=source.read_again))
-            context.report(total.rows)
+        try:
+            async with asyncio.TaskGroup() as group:
+                publisher = _Publisher(context, source, group)
+                await _load(source, publisher, choose_window(context, config.restatement_days))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        total = publisher.total
         total.check()
         return StepResult(total.rows, {**total.metadata, "requests_bytes": source.bytes_read}, source.warnings)
+
+
+async def _load(source: _UsageSource, publisher: _Publisher, whole: Window) -> None:
+    sizes = WindowSizes(MOST_DAYS)
+    for window in sizes.cut(whole):
+        try:
+            fetched, largest = await source.read(window)
+        except ConvergenceError as error:
+            if isinstance(error, TooLarge) and sizes.shrink(window):
+                continue
+            await publisher.settle()  # the days that were read before this window still count
+            raise
+        sizes.grow(window, largest)
+        await publisher.put(fetched)
+    await publisher.settle()
+
+
+class _Publisher:
+    """One window behind the reading and never more, which bounds the memory."""
+
+    def __init__(self, context: StepContext, source: _UsageSource, group: asyncio.TaskGroup) -> None:
+        self._context = context
+        self._source = source
+        self._group = group
+        self._under_way: asyncio.Task[Published] | None = None
+        self.total = Published()
+
+    async def put(self, fetched: Fetched) -> None:
+        """Begin to publish it, once the window before is in."""
+        await self.settle()
+        publish = publish_days(self._context, DayLoad(TABLE, STREAM), fetched, fetch_again=self._source.read_again)
+        self._under_way = self._group.create_task(publish)
+
+    async def settle(self) -> None:
+        """Wait until everything that was put is in."""
+        if self._under_way is None:
+            return
+        self.total.extend(await self._under_way)
+        self._under_way = None
+        self._context.report(self.total.rows)
 
 
 class _UsageSource:
@@ -101,13 +136,16 @@ class _UsageSource:
         for reading in readings:
             self._unknown |= reading.unknown_fields
             self.bytes_read += reading.bytes_read
+        rows, rejects = await asyncio.to_thread(self._assemble, readings)
+        return Fetched(window, rows, rejects), max(reading.bytes_read for reading in readings)
+
+    def _assemble(self, readings: Sequence[Reading]) -> tuple[pa.Table, list[Rejected]]:
         schema = self._context.catalog.schema(TABLE)
         constants = {report.name: {"endpoint": report.name} for report in self._reports}
         rows = build_rows(readings, schema, constants, today(self._context.clock))
-        rejects = [reject for reading in readings for reject in reading.rejects]
         rows, impossible = split_impossible(rows)
         check_unique(rows)
-        return Fetched(window, rows, [*rejects, *impossible]), max(reading.bytes_read for reading in readings)
+        return rows, [reject for reading in readings for reject in reading.rejects] + impossible
 
     async def _read_report(self, report: Report, window: Window) -> Reading:
         async with self._slots:
