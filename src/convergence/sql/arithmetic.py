@@ -1,4 +1,4 @@
-"""Exact NUMERIC arithmetic on DuckDB.
+"""Exact NUMERIC arithmetic on DuckDB, and its text.
 
 DuckDB divides decimals as doubles, and a product of two DECIMAL(38, 9) has 18 places: three factors overflow. GoogleSQL
 keeps both NUMERIC. These macros do the same; what is not a decimal keeps DuckDB's own result. The type of the result
@@ -13,7 +13,7 @@ from typing import Final
 
 from convergence.tenancy import DatasetRef
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 
 # DOUBLE for integers and doubles, DECIMAL(38, 9) as soon as a decimal takes part and no double does.
 _QUOTIENT_TYPE = "coalesce(list_aggregate([a + b], 'median'), CAST(0 AS DECIMAL(38, 9)))"
@@ -30,6 +30,12 @@ _MACROS: Final = {
         f" WHEN typeof({_QUOTIENT_TYPE}) = 'DOUBLE' THEN cast_to_type(a / b, {_QUOTIENT_TYPE})"
         " ELSE cast_to_type({schema}.numeric_quotient({schema}.numeric_scaled(try_cast(a AS DECIMAL(38, 9))),"
         " {schema}.numeric_scaled(try_cast(b AS DECIMAL(38, 9)))), " + _QUOTIENT_TYPE + ") END"
+    ),
+    # GoogleSQL writes no zeros behind the last digit: 1.5, and 2 for the FLOAT64 2.0.
+    "numeric_text(a)": (
+        "CASE WHEN typeof(a) LIKE 'DECIMAL%' AND contains(CAST(a AS VARCHAR), '.')"
+        " THEN rtrim(rtrim(CAST(a AS VARCHAR), '0'), '.')"
+        " WHEN typeof(a) = 'DOUBLE' THEN regexp_replace(CAST(a AS VARCHAR), '[.]0$', '') ELSE CAST(a AS VARCHAR) END"
     ),
 }
 

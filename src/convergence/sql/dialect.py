@@ -5,11 +5,13 @@ Each rule takes a node whose children are already rewritten and returns its repl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 from sqlglot import exp
 
+from convergence.errors import StatementFailed
 from convergence.sql.arithmetic import macro_name
 from convergence.tenancy import DatasetRef
 
@@ -18,6 +20,13 @@ Rule = Callable[[exp.Expr, DatasetRef], exp.Expr]
 NUMERIC: Final = exp.DataType.build("DECIMAL(38, 9)", dialect="duckdb")
 BIGNUMERIC: Final = exp.DataType.build("DECIMAL(38, 18)", dialect="duckdb")  # DuckDB's decimals end at 38 digits
 _TIMESTAMP: Final = exp.DataType.build("TIMESTAMPTZ", dialect="duckdb")
+_PRINTF_ELSEWHERE: Final = re.compile(r"%[-+ #0-9.*]*['tTpP]")
+_WEEKS: Final = {"WEEK": "%U", "SUNDAY": "%U", "MONDAY": "%W"}  # by the first day of a week
+_ABSENT: Final[dict[type[exp.Expr], tuple[str, str]]] = {
+    exp.FarmFingerprint: ("FARM_FINGERPRINT", "Use TO_HEX(SHA256(..)) or TO_HEX(MD5(..))."),
+    exp.ApproxTopK: ("APPROX_TOP_COUNT", "Count with GROUP BY, ORDER BY and LIMIT."),
+    exp.Soundex: ("SOUNDEX", "Compare the texts themselves."),
+}
 _WHOLE_INTERVALS: Final = "date_sub"  # DuckDB's date_diff counts boundaries, TIMESTAMP_DIFF whole intervals
 
 
@@ -132,13 +141,59 @@ def _as_timestamp(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
     return exp.Cast(this=node.copy(), to=_TIMESTAMP.copy())
 
 
+def _text(node: exp.Expr, dataset: DatasetRef) -> exp.Expr:
+    """CAST to STRING; what is no number is cast as it always was."""
+    to = node.args["to"]
+    plain = to.is_type(exp.DType.TEXT, exp.DType.VARCHAR) and not to.expressions
+    return call(macro_name(dataset, "numeric_text"), node.this) if plain else node
+
+
+def _count_if(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    """DuckDB's count_if is a sum: over no rows, or only NULLs, it is NULL where COUNTIF is 0."""
+    distinct = isinstance(node.this, exp.Distinct)
+    condition = node.this.expressions[0] if distinct else node.this
+    counted: exp.Expr = exp.case().when(condition.copy(), exp.true())
+    if distinct:
+        counted = exp.Distinct(expressions=[counted])
+    return exp.Count(this=counted, big_int=True)
+
+
+def _joined_text(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    """STRING_AGG with a LIMIT, which DuckDB has not: a list that is cut and then joined."""
+    if not isinstance(node.this, exp.Limit):
+        return node
+    separator = node.args.get("separator") or exp.Literal.string(",")
+    return call("array_to_string", _sliced(node, ignore_nulls=True), separator)
+
+
+def _format(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    pattern = node.this
+    if isinstance(pattern, exp.Literal) and _PRINTF_ELSEWHERE.search(pattern.name):
+        raise StatementFailed("FORMAT with %t, %T, %p or %' is not available on DuckDB", hint="CAST to STRING first.")
+    return call("printf", pattern, *node.expressions)
+
+
+def _refuse_absent(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    name, hint = _ABSENT[type(node)]
+    raise StatementFailed(f"{name} is not available on DuckDB", code="function_missing", hint=hint)
+
+
+def _week_start(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    day = node.name.upper()
+    if isinstance(node.parent, exp.Extract) and day not in _WEEKS:
+        raise StatementFailed(
+            f"EXTRACT(WEEK({day})) is not available on DuckDB", hint="Let weeks start on SUNDAY or MONDAY."
+        )
+    return node
+
+
 def _extract(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
-    source = node.expression
-    match node.this.name.upper():
+    source, unit = node.expression, node.this.name.upper()
+    if unit in _WEEKS:
+        return _cast(call("strftime", source, exp.Literal.string(_WEEKS[unit])), "BIGINT")
+    match unit:
         case "DAYOFWEEK":
             return exp.Paren(this=exp.Add(this=node.copy(), expression=exp.Literal.number(1)))
-        case "WEEK":
-            return _cast(call("strftime", source, exp.Literal.string("%U")), "BIGINT")
         case "ISOWEEK":
             return exp.Extract(this=exp.var("WEEK"), expression=source.copy())
         case "DATE":
@@ -175,6 +230,17 @@ def _sliced(aggregate: exp.Expr, *, ignore_nulls: bool) -> exp.Expr:
     return result if limit is None else call("list_slice", result, exp.Literal.number(1), limit)
 
 
+def _subscript(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
+    """A bare index counts from 0; DuckDB's does for JSON and counts from 1 for arrays."""
+    index = node.expressions[0]
+    if node.args.get("offset") is not None or index.is_string:
+        return node
+    kind = call("typeof", node.this).eq(exp.Literal.string("JSON"))
+    first = exp.case().when(kind, exp.Literal.number(0)).else_(exp.Literal.number(1))
+    shifted = exp.Add(this=index.copy(), expression=first)
+    return exp.Bracket(this=node.this.copy(), expressions=[shifted], offset=1)
+
+
 def _safe_function(node: exp.Expr, _dataset: DatasetRef) -> exp.Expr:
     return call("try", node.this)
 
@@ -207,6 +273,11 @@ _RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Div: _divide,
     exp.SafeDivide: _safe_divide,
     exp.Avg: _average,
+    exp.Cast: _text,
+    exp.TryCast: _text,
+    exp.CountIf: _count_if,
+    exp.GroupConcat: _joined_text,
+    exp.Format: _format,
     exp.Window: _average_within,
     exp.Filter: _average_within,
     exp.DataType: _data_type,
@@ -217,10 +288,13 @@ _RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.UnixToTime: _as_timestamp,
     exp.StrToTime: _as_timestamp,
     exp.Extract: _extract,
+    exp.WeekStart: _week_start,
     exp.ArrayAgg: _bare_array_aggregate,
     exp.IgnoreNulls: _array_aggregate,
     exp.RespectNulls: _array_aggregate,
     exp.SafeFunc: _safe_function,
+    exp.Bracket: _subscript,
     exp.Unnest: _unnest,
     exp.Insert: _merge_insert,
+    **dict.fromkeys(_ABSENT, _refuse_absent),
 }

@@ -81,6 +81,25 @@ CASES: list[tuple[str, list[tuple[Any, ...]]]] = [
     ("SELECT IF(TRUE, 'a', 'b'), IFNULL(NULL, 1), COALESCE(NULL, 2), NULLIF(1, 1)", [("a", 1, 2, None)]),
     ("SELECT CASE WHEN tokens > 200 THEN 'many' ELSE 'few' END FROM usage WHERE model = 'mini'", [("many",)]),
     ("SELECT COUNTIF(tokens >= 100) FROM usage", [(2,)]),
+    ("SELECT COUNTIF(tokens >= 100) FROM usage WHERE FALSE", [(0,)]),
+    ("SELECT COUNTIF(tokens >= 100) FROM usage WHERE tokens IS NULL", [(0,)]),
+    ("SELECT COUNTIF(tokens > 0) OVER (PARTITION BY day) FROM usage ORDER BY 1", [(0,), (2,), (2,)]),
+    ("SELECT model FROM usage GROUP BY model HAVING COUNTIF(tokens IS NULL) = 0", [("mini",)]),
+    ("SELECT COUNTIF(DISTINCT tokens > 0), COUNTIF(tokens > 0) / COUNT(*) FROM usage", [(1, 2 / 3)]),
+    # Aggregates over nothing
+    (
+        "SELECT COUNT(*), COUNT(tokens), COUNT(DISTINCT model), APPROX_COUNT_DISTINCT(model) FROM usage WHERE FALSE",
+        [(0, 0, 0, 0)],
+    ),
+    (
+        "SELECT SUM(tokens), MIN(day), MAX(day), AVG(amount), ANY_VALUE(model) FROM usage WHERE FALSE",
+        [(None, None, None, None, None)],
+    ),
+    ("SELECT LOGICAL_OR(tokens > 0), LOGICAL_AND(tokens > 0) FROM usage WHERE tokens IS NULL", [(None, None)]),
+    ("SELECT STRING_AGG(model), ARRAY_AGG(model), STRING_AGG(model LIMIT 1) FROM usage WHERE FALSE", [(None,) * 3]),
+    ("SELECT BIT_AND(tokens), BIT_OR(tokens), STDDEV(tokens), VAR_POP(tokens) FROM usage WHERE FALSE", [(None,) * 4]),
+    ("SELECT ARRAY_LENGTH(ARRAY(SELECT model FROM usage WHERE FALSE))", [(0,)]),
+    ("SELECT MAX_BY(model, tokens) FROM usage WHERE tokens IS NULL", [(None,)]),
     ("SELECT LOGICAL_OR(tokens = 300), LOGICAL_AND(tokens = 300) FROM usage", [(True, False)]),
     ("SELECT model FROM usage WHERE model LIKE 'gpt%' GROUP BY model", [("gpt-4o",)]),
     ("SELECT 1 IN UNNEST([1, 2]), 3 IN UNNEST([1, 2])", [(True, False)]),
@@ -100,6 +119,8 @@ CASES: list[tuple[str, list[tuple[Any, ...]]]] = [
     ("SELECT EXTRACT(YEAR FROM day), EXTRACT(MONTH FROM day) FROM usage WHERE tokens IS NULL", [(2026, 2)]),
     ("SELECT EXTRACT(DAYOFWEEK FROM DATE '2026-01-04')", [(1,)]),
     ("SELECT EXTRACT(ISOWEEK FROM DATE '2026-01-01'), EXTRACT(WEEK FROM DATE '2026-01-04')", [(1, 1)]),
+    ("SELECT EXTRACT(WEEK(MONDAY) FROM DATE '2026-01-04'), EXTRACT(WEEK(SUNDAY) FROM DATE '2026-01-04')", [(0, 1)]),
+    ("SELECT DATE_TRUNC(DATE '2026-01-07', WEEK(MONDAY))", [(date(2026, 1, 5),)]),
     ("SELECT EXTRACT(WEEK FROM DATE '2026-01-03'), EXTRACT(DAYOFYEAR FROM DATE '2026-02-01')", [(0, 32)]),
     ("SELECT LAST_DAY(DATE '2026-02-03'), DATE(2026, 1, 2)", [(date(2026, 2, 28), date(2026, 1, 2))]),
     ("SELECT FORMAT_DATE('%Y-%m', day) FROM usage WHERE tokens IS NULL", [("2026-02",)]),
@@ -153,6 +174,28 @@ CASES: list[tuple[str, list[tuple[Any, ...]]]] = [
     (r"SELECT REGEXP_REPLACE('ab', r'(a)(b)', r'\2\1'), REGEXP_EXTRACT_ALL('a1b2', r'\d')", [("ba", ["1", "2"])]),
     ("SELECT REGEXP_EXTRACT('abc', r'x')", [(None,)]),
     ("SELECT STRING_AGG(model, '|' ORDER BY model DESC) FROM usage WHERE tokens IS NOT NULL", [("mini|gpt-4o",)]),
+    ("SELECT STRING_AGG(model, '|' ORDER BY tokens DESC LIMIT 1) FROM usage", [("mini",)]),
+    ("SELECT STRING_AGG(DISTINCT model ORDER BY model LIMIT 5) FROM usage", [("gpt-4o,mini",)]),
+    ("SELECT CAST(amount AS STRING) FROM usage ORDER BY 1", [(None,), ("0.25",), ("1.5",)]),
+    ("SELECT CAST(SUM(amount) AS STRING), SAFE_CAST(SUM(amount) * 0 AS STRING) FROM usage", [("1.75", "0")]),
+    (
+        "SELECT CAST(NUMERIC '100' AS STRING), CAST(NUMERIC '-0.5' AS STRING), CAST(NUMERIC '0.000000001' AS STRING)",
+        [("100", "-0.5", "0.000000001")],
+    ),
+    ("SELECT CAST(CAST(2 AS FLOAT64) AS STRING), CAST(0.1e0 AS STRING), CAST(100 AS STRING)", [("2", "0.1", "100")]),
+    ("SELECT CAST('1.50' AS STRING), CAST(NULL AS STRING)", [("1.50", None)]),
+    (f"SELECT CAST({TS} AS STRING)", [("2026-01-05 13:45:59+00",)]),
+    (
+        (
+            "SELECT CAST(amount AS STRING) AS text, COUNT(*) FROM usage GROUP BY CAST(amount AS STRING)"
+            " ORDER BY 1 DESC LIMIT 1"
+        ),
+        [("1.5", 1)],
+    ),
+    (
+        "SELECT FORMAT('%d of %s, %05.2f', tokens, model, CAST(amount AS FLOAT64)) FROM usage WHERE tokens = 300",
+        [("300 of mini, 00.25",)],
+    ),
     ("SELECT TO_HEX(SHA256('a'))", [("ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",)]),
     ("SELECT TO_HEX(MD5('a'))", [("0cc175b9c0f1b6a831c399e269772661",)]),
     ("SELECT TO_BASE64(b'ab'), FROM_BASE64('YWI=')", [("YWI=", b"ab")]),
@@ -165,11 +208,15 @@ CASES: list[tuple[str, list[tuple[Any, ...]]]] = [
     ("""SELECT JSON_VALUE('{"a":{"b":"x"}}', '$.a.b'), JSON_VALUE('{"a":[1]}', '$.a')""", [("x", None)]),
     ("""SELECT JSON_QUERY('{"a":{"b":1}}', '$.a')""", [('{"b":1}',)]),
     ("""SELECT JSON_VALUE(JSON '{"n":12345678901234567890}', '$.n')""", [("12345678901234567890",)]),
+    ("""SELECT JSON_VALUE(j.a.b[1]), JSON_VALUE(j.x) FROM (SELECT JSON '{"a":{"b":[1,"c"]}}' AS j)""", [("c", None)]),
+    ("""SELECT t.j.a.b FROM (SELECT JSON '{"a":{"b":2}}' AS j) AS t""", [("2",)]),
     ("""SELECT JSON_EXTRACT_SCALAR('{"a":"x"}', '$.a')""", [("x",)]),
     ("""SELECT TO_JSON_STRING(STRUCT(1 AS a, 'x' AS b))""", [('{"a":1,"b":"x"}',)]),
     # Arrays and structs
     ("SELECT ARRAY_LENGTH(tags) FROM usage ORDER BY 1", [(0,), (1,), (2,)]),
     ("SELECT [10, 20, 30][OFFSET(1)], [10, 20][ORDINAL(1)], [1][SAFE_OFFSET(5)]", [(20, 10, None)]),
+    ("SELECT [10, 20][0], tags[1] FROM usage WHERE tokens = 100", [(10, "b")]),
+    ("SELECT tags[i] FROM usage, UNNEST([0, 1]) AS i WHERE tokens = 100 ORDER BY i", [("a",), ("b",)]),
     ("SELECT tag FROM usage, UNNEST(tags) AS tag ORDER BY tag", [("a",), ("b",), ("c",)]),
     ("SELECT tag, n FROM usage, UNNEST(tags) AS tag WITH OFFSET AS n ORDER BY tag", [("a", 0), ("b", 1), ("c", 0)]),
     (
@@ -275,6 +322,9 @@ TYPES = [
     ("SELECT amount + 1 FROM usage", "DECIMAL(38,9)"),
     ("SELECT tokens / 2 FROM usage", "DOUBLE"),
     ("SELECT tokens * 2 FROM usage", "BIGINT"),
+    ("SELECT COUNTIF(tokens > 0) FROM usage", "BIGINT"),
+    ("SELECT CAST(amount AS STRING) FROM usage", "VARCHAR"),
+    ("SELECT CAST(tokens AS STRING) FROM usage", "VARCHAR"),
     ("SELECT DATE_TRUNC(day, MONTH) FROM usage", "DATE"),
     ("SELECT DATE_ADD(day, INTERVAL 1 MONTH) FROM usage", "DATE"),
 ]
@@ -337,6 +387,11 @@ REFUSED = [
     ("", "expected one statement, got 0"),
     ("SELECT FROM WHERE", "syntax error"),
     ("SELECT * FROM usage FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP()", "FOR SYSTEM_TIME"),
+    ("SELECT FARM_FINGERPRINT(model) FROM usage", "FARM_FINGERPRINT is not available"),
+    ("SELECT APPROX_TOP_COUNT(model, 1) FROM usage", "APPROX_TOP_COUNT is not available"),
+    ("SELECT FORMAT('%T', model) FROM usage", "FORMAT with %t, %T, %p or %' is not available"),
+    ('SELECT FORMAT("%\'d", tokens) FROM usage', "FORMAT with %t, %T, %p or %' is not available"),
+    ("SELECT EXTRACT(WEEK(TUESDAY) FROM day) FROM usage", r"EXTRACT\(WEEK\(TUESDAY\)\) is not available"),
     ("SELECT " + "(" * 5000 + "1" + ")" * 5000, "nested too deeply"),
 ]
 
