@@ -26,6 +26,7 @@ def _logging() -> Iterator[io.StringIO]:
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
     configure_logging("DEBUG", json=True, stream=stream)
+    structlog.configure(cache_logger_on_first_use=False)  # no logger outlives the test with this stream
     yield stream
     structlog.reset_defaults()
     root.handlers = handlers

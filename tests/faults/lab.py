@@ -125,6 +125,9 @@ class Bench:
     async def finish_all(self, runs: Sequence[RunRecord]) -> Counter[RunStatus]:
         return Counter([(await self.finish(run, seconds=120)).status for run in runs])
 
+    async def pause(self) -> None:
+        await asyncio.sleep(0.02)
+
     async def find(self, run: RunRecord) -> RunRecord:
         return await self.platform.pipelines.get(self.platform.scope.org(run.org_slug), run.run_id)
 
