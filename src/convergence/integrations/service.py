@@ -55,7 +55,7 @@ _MAX_NAME_LENGTH: Final = 100
 class Integrations:
     """Credentials of organizations at providers."""
 
-    def __init__(  # noqa: PLR0917 - the services in the order that every feature takes them
+    def __init__(
         self,
         warehouse: Warehouse,
         platform: PlatformScope,
@@ -156,7 +156,7 @@ class Integrations:
                 credential_name=credential_name or (held.credential_name if held else None) or known.folder,
                 metadata={"account": dict(validation.account), "given": redact_value(dict(metadata or {}))},
             )
-            await self._store.replace(stored)
+            await (self._store.replace(stored) if held else self._store.add(stored))
         return stored.shown, validation.warnings + _account_warnings(known, held, validation)
 
     async def validate(self, org: OrgScope, provider: str) -> tuple[Integration, tuple[str, ...]]:
@@ -192,7 +192,7 @@ class Integrations:
         return Integration(known.name) if held is None else held.shown
 
     async def delete(self, org: OrgScope, provider: str) -> None:
-        """Remove the ciphertext, of which there is no copy.
+        """Remove the ciphertext for good: from the table, and from the bytes of the files behind it.
 
         Raises:
             NotFound: none is stored.

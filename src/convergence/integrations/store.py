@@ -11,7 +11,7 @@ from convergence.integrations.models import IntegrationStatus, StoredCredential
 from convergence.kit.jsontext import dumps, loads
 from convergence.sql import Parameter, Statement
 from convergence.tenancy import OrgScope, PlatformScope
-from convergence.warehouse import Warehouse, WriteMode
+from convergence.warehouse import Warehouse, WriteMode, erasing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,14 +44,14 @@ class CredentialStore:
         )
         return _credential(rows[0]) if rows else None
 
+    async def add(self, credential: StoredCredential) -> None:
+        """Write the row of a provider that has none."""
+        await self._write(credential)
+
     async def replace(self, credential: StoredCredential) -> None:
-        """Write the row; the ciphertext of an earlier version is gone with it."""
-        await self._warehouse.load(
-            self._platform.table(_TABLE),
-            self._batches(credential),
-            mode=WriteMode.MERGE,
-            keys=("org_slug", "provider"),
-        )
+        """Write the row; no file of the warehouse holds the ciphertext of an earlier version after that."""
+        async with erasing(self._warehouse, self._platform.dataset):
+            await self._write(credential)
 
     async def record_validation(
         self, credential: StoredCredential, *, status: IntegrationStatus, error: str | None, now: datetime
@@ -71,13 +71,24 @@ class CredentialStore:
         )
 
     async def delete(self, org: OrgScope, provider: str) -> bool:
-        """Whether there was a row."""
-        changed = await self._execute(
-            f"DELETE FROM {_TABLE} WHERE org_slug = @org_slug AND provider = @provider",
-            org_slug=org.org_slug,
-            provider=provider,
-        )
+        """Whether there was a row; no file of the warehouse holds its ciphertext after that."""
+        if await self.find(org, provider) is None:
+            return False
+        async with erasing(self._warehouse, self._platform.dataset):
+            changed = await self._execute(
+                f"DELETE FROM {_TABLE} WHERE org_slug = @org_slug AND provider = @provider",
+                org_slug=org.org_slug,
+                provider=provider,
+            )
         return changed > 0
+
+    async def _write(self, credential: StoredCredential) -> None:
+        await self._warehouse.load(
+            self._platform.table(_TABLE),
+            self._batches(credential),
+            mode=WriteMode.MERGE,
+            keys=("org_slug", "provider"),
+        )
 
     async def _rows(self, sql: str, **parameters: Parameter) -> list[dict[str, Any]]:
         table = await self._warehouse.query(Statement(sql, self._platform.dataset, parameters))

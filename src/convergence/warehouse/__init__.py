@@ -1,5 +1,6 @@
 """The warehouse: one protocol, one backend per engine."""
 
+from convergence.warehouse.compaction import Compactable, erasing
 from convergence.warehouse.protocol import (
     Claim,
     Estimate,
@@ -10,4 +11,14 @@ from convergence.warehouse.protocol import (
     WriteMode,
 )
 
-__all__ = ["Claim", "Estimate", "Loaded", "SchemaChange", "ScopeState", "Warehouse", "WriteMode"]
+__all__ = [
+    "Claim",
+    "Compactable",
+    "Estimate",
+    "Loaded",
+    "SchemaChange",
+    "ScopeState",
+    "Warehouse",
+    "WriteMode",
+    "erasing",
+]

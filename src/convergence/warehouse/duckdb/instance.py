@@ -14,18 +14,22 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import duckdb
+import structlog
 
-from convergence.errors import StatementFailed
+from convergence.errors import ConvergenceError, StatementFailed
 from convergence.sql.arithmetic import VERSION, build_macros
 from convergence.tenancy import DatasetRef
-from convergence.warehouse.duckdb import tables
+from convergence.warehouse.duckdb import compaction, tables
+from convergence.warehouse.duckdb.compaction import attach_statement
 from convergence.warehouse.duckdb.errors import translated
+from convergence.warehouse.duckdb.gate import Gate
 from convergence.warehouse.duckdb.lock import DirectoryLock
 
 T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
 
-STORAGE_VERSION: Final = "v1.5.0"
+log = structlog.get_logger("convergence.warehouse")
+
 _NAME: Final = re.compile(r"[A-Za-z0-9_]{1,120}", re.ASCII)
 
 
@@ -46,12 +50,20 @@ class Instance:
         self._workers = workers
         self._lock = DirectoryLock(self.folder / ".lock")
         self._guard = threading.RLock()
+        self._gate = Gate()
         self._pool: ThreadPoolExecutor | None = None
         self._root: Connection | None = None
         self._attached: dict[str, tuple[int, int]] = {}
 
-    async def call(self, function: Callable[[Connection], T], /) -> T:
-        """Run `function` with a cursor of its own in a thread; a cancelled caller interrupts its statement."""
+    async def call(self, function: Callable[[Connection], T], /, *, alone: bool = False) -> T:
+        """Run `function` with a cursor of its own in a thread; a cancelled caller interrupts its statement.
+
+        With `alone`, every other call waits: none has an open cursor while it runs.
+        """
+        async with self._gate.alone() if alone else self._gate.shared():
+            return await self._call(function)
+
+    async def _call(self, function: Callable[[Connection], T]) -> T:
         loop = asyncio.get_running_loop()
         cursors: list[Connection] = []
         future = loop.run_in_executor(self._threads(), partial(self._run, function, cursors))
@@ -103,16 +115,28 @@ class Instance:
                     hint="Bootstrap the platform, or onboard the organization, first.",
                 )
             self._check_alone(dataset, path)
-            cursor.execute(f"ATTACH '{quote_path(path)}' AS \"{dataset.name}\" (STORAGE_VERSION '{STORAGE_VERSION}')")
-            self._prepare(cursor, dataset)
-            status = path.stat()
-            self._attached[dataset.name] = (status.st_dev, status.st_ino)
+            self._open_file(cursor, dataset)
+            if compaction.is_owed(path):
+                self._pay_compaction(cursor, dataset)
 
     def detach(self, cursor: Connection, dataset: DatasetRef) -> None:
         """Close the dataset's file."""
         with self._guard:
             if self._attached.pop(dataset.name, None) is not None:
                 cursor.execute(f'DETACH "{dataset.name}"')
+
+    def swap(self, cursor: Connection, dataset: DatasetRef) -> None:
+        """Put the finished copy in the place of the dataset's file; for a call that is alone.
+
+        Raises:
+            WarehouseBusy: something still holds the old file, which stays.
+        """
+        with self._guard:
+            self.detach(cursor, dataset)
+            try:
+                compaction.put_in_place(self.path(dataset))
+            finally:
+                self._open_file(cursor, dataset)
 
     def attached(self) -> tuple[str, ...]:
         return tuple(self._attached)
@@ -147,6 +171,22 @@ class Instance:
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="warehouse")
         return self._pool
 
+    def _open_file(self, cursor: Connection, dataset: DatasetRef) -> None:
+        path = self.path(dataset)
+        cursor.execute(attach_statement(path, dataset))
+        self._prepare(cursor, dataset)
+        status = path.stat()
+        self._attached[dataset.name] = (status.st_dev, status.st_ino)
+
+    def _pay_compaction(self, cursor: Connection, dataset: DatasetRef) -> None:
+        """What a crash interrupted. A dataset that cannot be compacted is still better than none."""
+        try:
+            compaction.copy_dataset(cursor, dataset, self.path(dataset))
+            self.swap(cursor, dataset)
+            compaction.settle(self.path(dataset))
+        except (duckdb.Error, OSError, ConvergenceError) as error:
+            log.warning("compaction still owed", dataset=dataset.name, error=type(error).__name__)
+
     def _prepare(self, cursor: Connection, dataset: DatasetRef) -> None:
         """Internal tables and macros, where this file lacks them or has older ones."""
         if tables.read_version(cursor, dataset) == VERSION:
@@ -167,8 +207,3 @@ class Instance:
                 f"the file of dataset {dataset.name} has a second name (a link)",
                 hint="Keep one regular file for each dataset; copy a dataset with a backup.",
             )
-
-
-def quote_path(path: Path) -> str:
-    """A path as it stands between single quotes."""
-    return str(path).replace("'", "''")

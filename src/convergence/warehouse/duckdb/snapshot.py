@@ -16,7 +16,8 @@ import duckdb
 from convergence.sql.arithmetic import build_macros
 from convergence.tenancy import DatasetRef
 from convergence.warehouse.duckdb import schema
-from convergence.warehouse.duckdb.instance import STORAGE_VERSION, Connection, Instance, quote_path
+from convergence.warehouse.duckdb.compaction import attach_statement
+from convergence.warehouse.duckdb.instance import Connection, Instance
 from convergence.warehouse.duckdb.tables import quote
 
 
@@ -64,7 +65,7 @@ class SnapshotMaker:
         sources = {dataset.name}.union(*(view.datasets for view in views))
         for name in sorted(sources):
             self._instance.attach(cursor, DatasetRef(name))
-        cursor.execute(f"ATTACH '{quote_path(path)}' AS \"{alias}\" (STORAGE_VERSION '{STORAGE_VERSION}')")
+        cursor.execute(attach_statement(path, DatasetRef(alias)))
         try:
             cursor.execute("BEGIN")
             _fill(cursor, dataset, alias, views)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -13,17 +13,18 @@ from typing import Any, Final, TypeVar
 
 import duckdb
 import pyarrow as pa
+import structlog
 
 from convergence.catalog.schemas import TableSchema
-from convergence.errors import QueryRejected, SchemaMismatch, StatementFailed
+from convergence.errors import ConvergenceError, QueryRejected, SchemaMismatch, StatementFailed
 from convergence.kit.money import SCALE
 from convergence.kit.window import Window
 from convergence.sql import Statement
 from convergence.sql.guard import check_select
 from convergence.sql.translation import Kind, Translation, translate
 from convergence.tenancy import DatasetRef, TableRef
-from convergence.warehouse.duckdb import publish, results, schema
-from convergence.warehouse.duckdb.instance import STORAGE_VERSION, Connection, Instance, quote_path
+from convergence.warehouse.duckdb import compaction, publish, results, schema
+from convergence.warehouse.duckdb.instance import Connection, Instance
 from convergence.warehouse.duckdb.snapshot import Snapshot, SnapshotMaker
 from convergence.warehouse.duckdb.staging import Stage
 from convergence.warehouse.duckdb.storage import storage_schema, to_storage
@@ -33,6 +34,7 @@ from convergence.warehouse.protocol import Claim, Estimate, Loaded, SchemaChange
 from convergence.warehouse.rows import RowFitter
 
 T = TypeVar("T")
+log = structlog.get_logger("convergence.warehouse")
 
 STAGE_BYTES: Final = 64 * 2**20
 _MOST_DIGITS: Final = 38
@@ -62,6 +64,7 @@ class DuckDBWarehouse:
         self._stage_bytes = stage_bytes
         self._writers: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._commits: defaultdict[str, int] = defaultdict(int)
+        self._erasing: defaultdict[str, int] = defaultdict(int)  # blocks that a compaction comes after
 
     async def open(self) -> None:
         """Take the directory and start the engine now instead of at first use.
@@ -171,8 +174,29 @@ class DuckDBWarehouse:
             self._copies.pop(dataset.name, None)
             await asyncio.to_thread(self._snapshots.remove, dataset)
             path = self._instance.path(dataset)
-            for file in (path, path.with_name(f"{path.name}.wal")):
-                await asyncio.to_thread(file.unlink, missing_ok=True)
+            await asyncio.to_thread(compaction.remove_files, path)
+
+    async def compact(self, dataset: DatasetRef, /) -> None:
+        path = self._instance.path(dataset)
+        async with self._writing(dataset):
+            await self._run(dataset, lambda cursor: compaction.copy_dataset(cursor, dataset, path))
+            await self._instance.call(lambda cursor: self._instance.swap(cursor, dataset), alone=True)
+            await asyncio.to_thread(self._forget_copies, dataset)
+            if not self._erasing[dataset.name]:
+                compaction.settle(path)
+
+    @asynccontextmanager
+    async def erasing(self, dataset: DatasetRef, /) -> AsyncIterator[None]:
+        self._erasing[dataset.name] += 1
+        try:
+            await asyncio.to_thread(compaction.owe, self._instance.path(dataset))
+            yield
+        finally:
+            self._erasing[dataset.name] -= 1
+        try:
+            await self.compact(dataset)
+        except ConvergenceError as error:
+            log.warning("compaction still owed", dataset=dataset.name, error=error.message)
 
     async def estimate(self, statement: Statement, /) -> Estimate:
         translation = translate(statement)
@@ -200,12 +224,7 @@ class DuckDBWarehouse:
         """Write a consistent copy of the dataset, internal tables included, to a file that is not there yet."""
 
         def copy(cursor: Connection) -> None:
-            name = f"backup_{dataset.name}"
-            cursor.execute(f"ATTACH '{quote_path(target)}' AS \"{name}\" (STORAGE_VERSION '{STORAGE_VERSION}')")
-            try:
-                cursor.execute(f'COPY FROM DATABASE "{dataset.name}" TO "{name}"')
-            finally:
-                cursor.execute(f'DETACH "{name}"')
+            compaction.copy_database(cursor, dataset, DatasetRef(f"backup_{dataset.name}"), target)
 
         if await asyncio.to_thread(target.exists):
             raise StatementFailed(f"{target.name} exists", hint="Name a file that is not there yet.")
@@ -221,6 +240,12 @@ class DuckDBWarehouse:
         """Read one row of every open dataset."""
         for name in self._instance.attached():
             cursor.execute(f"SELECT * FROM {quote(DatasetRef(name), '_dataset')} LIMIT 1").fetchall()
+
+    def _forget_copies(self, dataset: DatasetRef) -> None:
+        """Users' statements run on copies, which hold deleted rows until they are made again."""
+        stale = {name for name, copy in self._copies.items() if dataset.name in copy.commits}
+        for name in stale | {dataset.name}:
+            self._snapshots.remove(DatasetRef(name))
 
     async def _current_copy(self, dataset: DatasetRef) -> Snapshot:
         async with self._copying[dataset.name]:
