@@ -300,7 +300,7 @@ def check_pipeline(pipeline: Pipeline, processors: str = PACKAGE) -> None:
         ConfigError: with all faults.
     """
     faults = [
-        Fault(message, path=str(pipeline.path), key=f"steps.{step.step_id}.{key}", expected=expected)
+        Fault(message, path=f"{pipeline.location}.yml", key=f"steps.{step.step_id}.{key}", expected=expected)
         for step in pipeline.steps
         for key, message, expected in check_step(step.ps_type, step.config, package=processors)
     ]
