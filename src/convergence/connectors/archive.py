@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -57,9 +58,12 @@ class PageArchive:
     Beside the pages lies `requests.ndjson` with the parameters of each. Headers are not kept, so no credential is.
     """
 
-    def __init__(self, folder: Path, retention_days: int = 30) -> None:
+    def __init__(self, folder: Path, retention_days: int = 30, *, swept_at_once: int = 10_000) -> None:
         self._folder = folder
         self._retention = timedelta(days=retention_days)
+        self._swept_at_once = swept_at_once
+        self._round: Iterator[Path] = iter(())
+        self._sweeping = asyncio.Lock()
 
     async def write(self, key: ArchiveKey, page: Page) -> Path:
         """Keep one page. A page of the same key and number is replaced."""
@@ -80,8 +84,12 @@ class PageArchive:
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
     async def sweep(self, now: datetime) -> int:
-        """Delete fetches older than the retention; how many."""
-        return await asyncio.to_thread(self._sweep, (now - self._retention).timestamp())
+        """Delete fetches older than the retention; how many.
+
+        For a call every hour: each looks at the next `swept_at_once` fetches, and after the last one begins again.
+        """
+        async with self._sweeping:
+            return await asyncio.to_thread(self._sweep, (now - self._retention).timestamp())
 
     def _write(self, key: ArchiveKey, page: Page) -> Path:
         folder = self._folder.joinpath(*key.parts())
@@ -96,9 +104,13 @@ class PageArchive:
         return path
 
     def _sweep(self, before: float) -> int:
-        stale = [folder for folder in self._folder.glob("*/*/*/*/*") if _newest(folder) < before]
+        looked_at = list(islice(self._round, self._swept_at_once))
+        if len(looked_at) < self._swept_at_once:
+            self._round = _below(self._folder, len(ArchiveKey.__slots__))
+            looked_at += islice(self._round, self._swept_at_once - len(looked_at))
+        stale = [folder for folder in dict.fromkeys(looked_at) if _is_older(folder, before)]
         for folder in stale:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # what cannot be deleted now is looked at in the next round
             _remove_empty_parents(folder.parent, self._folder)
         return len(stale)
 
@@ -127,11 +139,26 @@ def _read_requests(folder: Path) -> list[_Request]:
     return [msgspec.json.decode(line, type=_Request) for line in path.read_bytes().splitlines() if line]
 
 
-def _newest(folder: Path) -> float:
-    return max((entry.stat().st_mtime for entry in os.scandir(folder)), default=folder.stat().st_mtime)
+def _below(folder: Path, depth: int) -> Iterator[Path]:
+    """Folders so many levels down, found as they are asked for; one that has gone meanwhile has none."""
+    if depth == 0:
+        yield folder
+        return
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for child in sorted(folder.iterdir()):
+            yield from _below(child, depth - 1)
+
+
+def _is_older(folder: Path, before: float) -> bool:
+    """A folder's own time moves with each page that is put into it."""
+    try:
+        return folder.stat().st_mtime < before
+    except FileNotFoundError:
+        return False
 
 
 def _remove_empty_parents(folder: Path, root: Path) -> None:
-    while folder != root and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
+    with suppress(OSError):  # not empty: a fetch has come into it meanwhile
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent

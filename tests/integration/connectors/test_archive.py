@@ -16,6 +16,7 @@ from convergence.kit.clock import SystemClock
 from .conftest import Reply, page
 
 KEY = ArchiveKey("acme", "openai", "openai.usage", "2026-01-01_2026-01-08", "load_1")
+NOW = datetime.now(UTC)
 
 
 def sheet(number: int, body: bytes = b'{"data": []}') -> Page:
@@ -55,16 +56,47 @@ async def test_loads_of_a_window_are_listed(tmp_path):
     assert archive.loads("acme", "openai", "openai.usage", "2026-01-01_2026-01-08") == ["load_1"]
 
 
+async def aged(archive: PageArchive, days: int, *load_ids: str) -> None:
+    """Fetches of organization `other` that ended so many days ago."""
+    for load_id in load_ids:
+        folder = (await archive.write(ArchiveKey("other", "openai", "s", "w", load_id), sheet(1))).parent
+        os.utime(folder, ((NOW - timedelta(days=days)).timestamp(),) * 2)
+
+
 async def test_only_what_is_older_than_the_retention_is_swept(tmp_path):
-    archive, now = PageArchive(tmp_path, retention_days=30), datetime.now(UTC)
-    old = ArchiveKey("other", "openai", "s", "w", "old")
+    archive = PageArchive(tmp_path, retention_days=30)
     await archive.write(KEY, sheet(1))
-    kept = (await archive.write(old, sheet(1))).parent
-    for entry in kept.iterdir():
-        os.utime(entry, ((now - timedelta(days=31)).timestamp(),) * 2)
-    assert await archive.sweep(now) == 1
+    await aged(archive, 29, "young")
+    await aged(archive, 31, "old")
+    assert await archive.sweep(NOW) == 1
     assert [one.number for one in archive.read(KEY)] == [1]
-    assert not (tmp_path / "other").exists()
+    assert archive.loads("other", "openai", "s", "w") == ["young"]
+
+
+async def test_folders_that_a_sweep_empties_go_too(tmp_path):
+    archive = PageArchive(tmp_path)
+    await aged(archive, 31, "old")
+    await archive.sweep(NOW)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_sweep_looks_at_a_part_and_goes_on_there(tmp_path):
+    archive = PageArchive(tmp_path, swept_at_once=2)
+    await aged(archive, 1, "a", "b", "c")
+    await aged(archive, 31, "d", "e")
+    assert [await archive.sweep(NOW) for _ in range(3)] == [0, 1, 1]
+    assert archive.loads("other", "openai", "s", "w") == ["a", "b", "c"]
+
+
+async def test_a_fetch_that_grows_old_is_found_in_a_later_round(tmp_path):
+    archive = PageArchive(tmp_path)
+    await aged(archive, 29, "a")
+    swept = [await archive.sweep(NOW + timedelta(days=days)) for days in (0, 0, 2)]
+    assert swept == [0, 0, 1]
+
+
+async def test_there_may_be_no_archive_yet(tmp_path):
+    assert await PageArchive(tmp_path / "archive").sweep(NOW) == 0
 
 
 @pytest.mark.parametrize("part", ["..", ".", "", "a/b", "/etc", "a\\b", "a\x00b", "x..y", ".hidden", "é", "a" * 200])
