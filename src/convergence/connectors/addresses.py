@@ -112,7 +112,7 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
         await self._inner.sleep(seconds)
 
 
-class AddressRefused(Exception):  # noqa: N818 (names what happened, like the product's other errors)
+class AddressRefused(Exception):
     """Not a transport error: trying again cannot help, and httpx2 must not take it for one."""
 
 

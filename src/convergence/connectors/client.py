@@ -16,6 +16,7 @@ import stamina
 import structlog
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
+from stamina.instrumentation import set_on_retry_hooks
 
 from convergence.connectors.addresses import AddressRefused
 from convergence.connectors.archive import ArchiveKey
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from convergence.connectors.pool import HttpPool
 
 _LOG = structlog.get_logger("convergence.connectors")
+set_on_retry_hooks(())  # every attempt has a line, a span and a count of ours
 _TRACER = trace.get_tracer("convergence")
 
 
@@ -125,7 +127,7 @@ class ProviderClient:
             # The archive serves replays; a full disk there must not cost the day's data.
             _LOG.warning("page_not_archived", org=key.org_slug, provider=key.provider, error=type(error).__name__)
 
-    async def _send(  # noqa: PLR0917 (private; one caller per method)
+    async def _send(
         self,
         method: str,
         path: str,

@@ -35,7 +35,7 @@ _TARGETS = {
 }
 
 
-class NotUniform(Exception):  # noqa: N818 (an outcome of the fast way, never seen outside)
+class NotUniform(Exception):
     """The page holds something that the declared columns do not take."""
 
 

@@ -49,7 +49,7 @@ def read_strictly(page: Mapping[str, Any], layout: PageLayout) -> StrictRows:
     return StrictRows(_build(reader.good, layout), reader.rejects, frozenset(reader.unknown))
 
 
-class _Refused(Exception):  # noqa: N818 (caught in this module)
+class _Refused(Exception):
     def __init__(self, reason: str, path: str) -> None:
         super().__init__(reason)
         self.reason = reason

@@ -30,6 +30,7 @@ from convergence.warehouse.duckdb.staging import Stage
 from convergence.warehouse.duckdb.storage import storage_schema, to_storage
 from convergence.warehouse.duckdb.tables import quote
 from convergence.warehouse.duckdb.walled import ReadLimits, run_walled
+from convergence.warehouse.measured import measure_load
 from convergence.warehouse.protocol import Claim, Estimate, Loaded, SchemaChange, ScopeState, WriteMode
 from convergence.warehouse.rows import RowFitter
 
@@ -109,6 +110,20 @@ class DuckDBWarehouse:
         window: Window | None = None,
         claim: Claim | None = None,
         rejects: pa.Table | None = None,
+    ) -> Loaded:
+        work = self._load(table, batches, mode, keys=keys, window=window, claim=claim, rejects=rejects)
+        return await measure_load(table, mode, work)
+
+    async def _load(
+        self,
+        table: TableRef,
+        batches: AsyncIterator[pa.RecordBatch],
+        mode: WriteMode,
+        *,
+        keys: Sequence[str],
+        window: Window | None,
+        claim: Claim | None,
+        rejects: pa.Table | None,
     ) -> Loaded:
         definition, rejects_definition = await self._definitions(table)
         check_request(definition, mode, keys=keys, window=window, claim=claim)
