@@ -51,31 +51,14 @@ async def test_rows_in_another_order_are_the_same_rows(lab):
     assert [after[table] for table in TABLES] == [before[table] for table in TABLES]
 
 
-async def test_rows_that_come_twice_are_never_summed(lab):
+@pytest.mark.parametrize("path", [USAGE, COSTS], ids=["usage", "costs"])
+async def test_rows_that_come_twice_count_once(lab, path):
     lab.stage(days=6)
     async with lab.open() as bench:
-        await bench.run(WINDOW)
-        before = await bench.content()
-        lab.simulator.simulator.faults.add(FaultRule(kind="duplicate", path=USAGE, share=0.1))
-        failed = await bench.run(WINDOW)
-        after = await bench.content()
+        lab.simulator.simulator.faults.add(FaultRule(kind="duplicate", path=path, share=0.1))
+        run = await bench.run(WINDOW)
+        struck = sum(entry.fault == "duplicate" for entry in lab.simulator.simulator.journal.entries())
         lab.simulator.simulator.faults.clear()
-        await bench.run(WINDOW)
         await bench.check_truth(WINDOW)
-    assert (failed.status, failed.error_code) == (RunStatus.FAILED, "duplicate_rows")
-    assert after["openai_usage_daily_raw"] == before["openai_usage_daily_raw"]
-
-
-async def test_cost_lines_that_come_twice_are_never_summed(lab):
-    lab.stage(days=6)
-    async with lab.open() as bench:
-        await bench.run(WINDOW)
-        before = await bench.content()
-        lab.simulator.simulator.faults.add(FaultRule(kind="duplicate", path=COSTS, share=0.1))
-        failed = await bench.run(WINDOW)
-        after = await bench.content()
-        lab.simulator.simulator.faults.clear()
-        await bench.run(WINDOW)
-        await bench.check_truth(WINDOW)
-    assert (failed.status, failed.error_code) == (RunStatus.FAILED, "duplicate_rows")
-    assert after["openai_reported_cost_daily_raw"] == before["openai_reported_cost_daily_raw"]
+    assert run.status is RunStatus.COMPLETED
+    assert struck > 0

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from convergence.errors import ConvergenceError, DataQualityError, ProviderMisbehaved, ProviderRejected
+from convergence.errors import ConvergenceError, DataQualityError, ProviderRejected
 from convergence.kit.window import Window
 from convergence.simulator import FaultRule, OpenAIWorld
 from convergence.sql import Statement
@@ -177,11 +177,13 @@ async def test_a_provider_that_lies_leaves_what_is_committed(bench: Bench, step:
     assert await bench.rows(f"SELECT * FROM {table} ORDER BY TO_JSON_STRING(STRUCT(project_id, api_key_id))") == before
 
 
-async def test_a_row_sent_twice_is_refused(bench: Bench) -> None:
+async def test_a_row_sent_twice_counts_once(bench: Bench) -> None:
+    await bench.run("openai.usage", DAY, config=EXACTLY)
+    before = await usage_rows(bench)
     bench.simulator.faults.add(FaultRule(kind="duplicate", path="*/usage/completions", share=0.1))
-    with pytest.raises(ProviderMisbehaved) as caught:
-        await bench.run("openai.usage", DAY, config=EXACTLY)
-    assert caught.value.code == "duplicate_rows"
+    result = await bench.run("openai.usage", DAY, config=EXACTLY)
+    assert await usage_rows(bench) == before
+    assert result.metadata["days_unchanged"] == 1
 
 
 async def test_a_few_bad_rows_are_kept_apart(bench: Bench) -> None:

@@ -203,3 +203,24 @@ def _fit(batch: pa.RecordBatch, target: pa.Schema, values: Mapping[str, Any], fi
         known[name] if name in known else pa.nulls(batch.num_rows, target.field(name).type) for name in target.names
     ]
     return pa.Table.from_arrays(columns, schema=target)
+
+
+def collapse_repeats(rows: pa.Table, dimensions: Sequence[str], what: str) -> pa.Table:
+    """Each row once. A row that comes again to the last figure is a page that overlaps another: it counts once.
+
+    Raises:
+        ProviderMisbehaved: duplicate_rows: the same dimensions with other figures; which is true cannot be told.
+    """
+    groups = rows.group_by(list(dimensions)).aggregate([([], "count_all")])
+    if groups.num_rows == rows.num_rows:
+        return rows
+    distinct = rows.group_by(rows.column_names, use_threads=False).aggregate([])
+    if distinct.num_rows == groups.num_rows:
+        return distinct.select(rows.column_names)
+    day = min(row["usage_date"] for row in groups.to_pylist() if row["count_all"] > 1)
+    raise ProviderMisbehaved(
+        f"OpenAI sent {distinct.num_rows - groups.num_rows} {what} twice with other figures, the first on {day};"
+        " nothing was written",
+        code="duplicate_rows",
+        hint="Pages shifted while they were read. Run it again.",
+    )

@@ -11,16 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from convergence.connectors import AfterId, ProviderClient
 from convergence.costs.records import RecordTable
 from convergence.kit.clock import today
+from convergence.kit.ids import new_id
 from convergence.processors.openai._reading import PROVIDER, open_client
 from convergence.sql import Statement
 from convergence.steps import StepContext, StepResult
 from convergence.steps.loading import add_lineage, stream_batches
-from convergence.warehouse import WriteMode
+from convergence.warehouse import Claim, WriteMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Row = dict[str, Any]
+STREAM = "openai.directory"
 _PAGE = ("limit", "100")
 
 
@@ -74,7 +76,7 @@ async def _read(
     client: ProviderClient, path: str, params: list[tuple[str, str]], path_values: Mapping[str, str] | None = None
 ) -> list[Row]:
     """All items of a list that have an id."""
-    pages = client.pages(path, params, AfterId(), stream=f"{PROVIDER}.directory", path_values=path_values)
+    pages = client.pages(path, params, AfterId(), stream=STREAM, path_values=path_values)
     return [item async for page in pages for item in page.envelope.get("data", ()) if item.get("id")]
 
 
@@ -166,7 +168,13 @@ async def _load(context: StepContext, table: str, rows: list[Row], keys: Sequenc
     names = [column.name for column in schema.measures_and_dimensions]
     built = pa.Table.from_pylist(rows, schema=pa.schema([wanted.field(name) for name in names]))
     batches = stream_batches(add_lineage(built, context))
-    await context.warehouse.load(context.tenant.table(table), batches, mode=WriteMode.MERGE, keys=keys)
+    ref = context.tenant.table(table)
+    await context.warehouse.load(ref, batches, mode=WriteMode.MERGE, keys=keys, claim=_claim(context, table))
+
+
+def _claim(context: StepContext, table: str) -> Claim:
+    """A worker that lost the run writes no list that is older than its successor's."""
+    return Claim(f"{STREAM}.{table}", context.run.run_id, context.run.fence, new_id("load"))
 
 
 async def _write_people(context: StepContext, users: Sequence[Row]) -> None:
@@ -207,7 +215,8 @@ async def _write_dated(context: StepContext, table: str, key: str, facts: Sequen
     records = RecordTable.of(context.warehouse, context.catalog, context.tenant, table, keys)
     await records.ensure()
     current = {row[key]: row for row in await records.rows() if row["provider"] == PROVIDER and row["valid_to"] is None}
-    await records.put(build_changes(facts, current, key, today(context.clock)))
+    changes = build_changes(facts, current, key, today(context.clock))
+    await records.put(changes, claim=_claim(context, table))
 
 
 def build_changes(facts: Sequence[Row], current: Mapping[str, Row], key: str, day: Any) -> list[Row]:

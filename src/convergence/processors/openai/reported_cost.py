@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.connectors import ProviderClient
-from convergence.errors import ProviderMisbehaved, ProviderRejected, TooLarge
+from convergence.errors import ProviderRejected, TooLarge
 from convergence.kit.clock import today
 from convergence.kit.window import Window
 from convergence.processors.openai._reading import (
@@ -16,6 +16,7 @@ from convergence.processors.openai._reading import (
     WindowSizes,
     build_rows,
     choose_window,
+    collapse_repeats,
     open_client,
     read_report,
 )
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 TABLE = "openai_reported_cost_daily_raw"
 STREAM = "openai.reported_cost"
-_GROUP = ["usage_date", "project_id", "api_key_id", "line_item", "currency", "quantity_unit"]
+_GROUP = ("usage_date", "project_id", "api_key_id", "line_item", "currency", "quantity_unit")
 
 
 class Config(BaseModel):
@@ -94,8 +95,7 @@ class _CostSource:
         self.bytes_read = reading.bytes_read
         schema = self._context.catalog.schema(TABLE)
         rows = _upper_currency(build_rows([reading], schema, {}, today(self._context.clock)))
-        _check_unique(rows)
-        return Fetched(window, rows, reading.rejects)
+        return Fetched(window, collapse_repeats(rows, _GROUP, "cost rows"), reading.rejects)
 
     async def _read_report(self, window: Window) -> Reading:
         try:
@@ -105,23 +105,6 @@ class _CostSource:
                 raise
         self.report = COSTS_BY_PROJECT
         return await read_report(self._client, self.report, window)
-
-
-def _check_unique(rows: pa.Table) -> None:
-    """A group comes once. Twice means that pages shifted under the cursor, and the day would cost double.
-
-    Raises:
-        ProviderMisbehaved: duplicate_rows.
-    """
-    groups = rows.group_by(_GROUP).aggregate([([], "count_all")])
-    if groups.num_rows == rows.num_rows:
-        return
-    day = min(row["usage_date"] for row in groups.to_pylist() if row["count_all"] > 1)
-    raise ProviderMisbehaved(
-        f"OpenAI sent {rows.num_rows - groups.num_rows} cost rows twice, the first on {day}; nothing was written",
-        code="duplicate_rows",
-        hint="Pages shifted while they were read. Run it again.",
-    )
 
 
 def _refuses_key_grouping(error: ProviderRejected) -> bool:

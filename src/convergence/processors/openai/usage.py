@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.connectors import ProviderClient
-from convergence.errors import ConvergenceError, ProviderMisbehaved, TooLarge
+from convergence.errors import ConvergenceError, TooLarge
 from convergence.kit.clock import today
 from convergence.kit.jsontext import dumps
 from convergence.kit.window import Window
@@ -18,6 +18,7 @@ from convergence.processors.openai._reading import (
     WindowSizes,
     build_rows,
     choose_window,
+    collapse_repeats,
     open_client,
     read_report,
 )
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 TABLE = "openai_usage_daily_raw"
 STREAM = "openai.usage"
 MOST_DAYS = 31  # buckets of one page
+DIMENSIONS = (
+    *("usage_date", "endpoint", "project_id", "user_id", "api_key_id", "model", "batch", "service_tier"),
+    *("size", "source", "vector_store_id", "context_level"),
+)
 _NAMES = tuple(report.name for report in USAGE_REPORTS)
 
 
@@ -144,7 +149,7 @@ class _UsageSource:
         constants = {report.name: {"endpoint": report.name} for report in self._reports}
         rows = build_rows(readings, schema, constants, today(self._context.clock))
         rows, impossible = split_impossible(rows)
-        check_unique(rows)
+        rows = collapse_repeats(rows, DIMENSIONS, "usage rows")
         return rows, [reject for reading in readings for reject in reading.rejects] + impossible
 
     async def _read_report(self, report: Report, window: Window) -> Reading:
@@ -180,22 +185,3 @@ def split_impossible(rows: pa.Table) -> tuple[pa.Table, list[Rejected]]:
         for row in rows.filter(is_bad).to_pylist()
     ]
     return rows.filter(pc.invert(is_bad)), bad
-
-
-def check_unique(rows: pa.Table) -> None:
-    """The same dimensions twice means that pages shifted under the cursor, or that a group is missing.
-
-    Raises:
-        ProviderMisbehaved: duplicate_rows.
-    """
-    dimensions = ["usage_date", "endpoint", "project_id", "user_id", "api_key_id", "model", "batch", "service_tier"]
-    dimensions += ["size", "source", "vector_store_id", "context_level"]
-    groups = rows.group_by(dimensions).aggregate([([], "count_all")])
-    if groups.num_rows == rows.num_rows:
-        return
-    day = min(row["usage_date"] for row in groups.to_pylist() if row["count_all"] > 1)
-    raise ProviderMisbehaved(
-        f"OpenAI sent {rows.num_rows - groups.num_rows} usage rows twice, the first on {day}; nothing was written",
-        code="duplicate_rows",
-        hint="Pages shifted while they were read. Run it again.",
-    )
