@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from string import Template
 from typing import Annotated, Any, Final, Literal
@@ -26,6 +24,7 @@ from pydantic_settings import (
 )
 
 from convergence.errors import ConfigError, Fault
+from convergence.kit.addresses import is_link_local, is_public, read_addresses
 
 OLDER_NAMES: Final = {"admin_api_key": "ca_root_api_key"}
 DATASET_SUFFIXES: Final = {"development": "dev", "staging": "stage", "production": "prod"}
@@ -52,9 +51,6 @@ _KMS_PARTS: Final = ("kms_project_id", "kms_location", "kms_keyring", "kms_key")
 _KMS_NAME: Final = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+", re.ASCII)
 _LOCAL_NAMES: Final = ("localhost", ".localhost", ".local", ".internal", ".localdomain")
 _LINK_LOCAL_NAMES: Final = ("metadata.google.internal", "metadata.goog", "metadata")
-_METADATA: Final = frozenset(map(ip_address, ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")))
-_TRANSLATED: Final = tuple(map(ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
-_SPECIAL: Final = tuple(map(ip_network, ("192.0.0.0/24", "2001::/32", "2002::/16", "64:ff9b::/96", "64:ff9b:1::/48")))
 
 
 def _parse_json_list(value: object) -> object:
@@ -331,39 +327,10 @@ def _host(url: str) -> str | None:
 
 
 def _is_link_local(host: str) -> bool:
-    never = any(address.is_link_local or address in _METADATA for address in _addresses(host))
-    return never or host in _LINK_LOCAL_NAMES
+    return host in _LINK_LOCAL_NAMES or any(map(is_link_local, read_addresses(host)))
 
 
 def _is_private(host: str) -> bool:
     if any(host == name.lstrip(".") or host.endswith(name) for name in _LOCAL_NAMES):
         return True
-    return any(not address.is_global or address.is_multicast or _is_special(address) for address in _addresses(host))
-
-
-def _is_special(address: IPv4Address | IPv6Address) -> bool:
-    return any(address.version == network.version and address in network for network in _SPECIAL)
-
-
-def _addresses(host: str) -> list[IPv4Address | IPv6Address]:
-    """The addresses a literal stands for, IPv4 inside IPv6 too; nothing for a name.
-
-    inet_aton reads what the C library reads: 127.1, 0x7f.1 and 2130706433 are all 127.0.0.1.
-    """
-    try:
-        address = ip_address(host.split("%", maxsplit=1)[0])
-    except ValueError:
-        return _lenient_ipv4(host)
-    if isinstance(address, IPv4Address):
-        return [address]
-    inner = [ip for ip in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())) if ip]
-    if any(address in network for network in _TRANSLATED) and not address.is_loopback:
-        inner.append(IPv4Address(int(address) & 0xFFFFFFFF))
-    return [address, *inner]
-
-
-def _lenient_ipv4(host: str) -> list[IPv4Address | IPv6Address]:
-    try:
-        return [IPv4Address(socket.inet_aton(host))]
-    except (OSError, ValueError):
-        return []
+    return not all(map(is_public, read_addresses(host)))

@@ -10,32 +10,21 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 import httpcore2
 import httpx2
 
 from convergence.errors import ConfigError, Fault
-
-Address = IPv4Address | IPv6Address
-
-_METADATA = frozenset(
-    ip_address(text) for text in ("169.254.169.254", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
-)
-_TRANSLATED = tuple(ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
-_SPECIAL = tuple(
-    ip_network(text) for text in ("192.0.0.0/24", "2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48")
-)
+from convergence.kit.addresses import Address, is_link_local, is_public, read_addresses
 
 
 def is_allowed(text: str, *, production: bool) -> bool:
     """Whether a connection may go there: never link-local or metadata; in production public addresses only."""
-    address = ip_address(text.split("%", maxsplit=1)[0])
-    candidates = (address, *_embedded(address))
-    if any(_is_never(candidate) for candidate in candidates):
+    addresses = read_addresses(text)
+    if not addresses or any(map(_is_never, addresses)):
         return False
-    return not production or (len(candidates) == 1 and _is_public(address))
+    return not production or (len(addresses) == 1 and is_public(addresses[0]))
 
 
 def check_base_url(provider: str, url: str, *, production: bool) -> str:
@@ -125,21 +114,7 @@ def checked_transport(limits: httpx2.Limits, tls: ssl.SSLContext, *, production:
 
 
 def _is_never(address: Address) -> bool:
-    return address.is_link_local or address.is_multicast or address.is_unspecified or address in _METADATA
-
-
-def _is_public(address: Address) -> bool:
-    return address.is_global and not any(address.version == net.version and address in net for net in _SPECIAL)
-
-
-def _embedded(address: Address) -> tuple[Address, ...]:
-    """IPv4 addresses that an IPv6 one stands for: mapped, translated, or tunnelled."""
-    if isinstance(address, IPv4Address) or address.is_loopback:
-        return ()
-    found: list[Address] = [ip for ip in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())) if ip]
-    if any(address in net for net in _TRANSLATED):
-        found.append(IPv4Address(int(address) & 0xFFFFFFFF))
-    return tuple(found)
+    return is_link_local(address) or address.is_multicast or address.is_unspecified
 
 
 def _bad_url(provider: str, expected: str) -> ConfigError:
