@@ -26,7 +26,7 @@ PAGE = pa.schema([("data", pa.list_(BUCKET)), ("has_more", pa.bool_()), ("next_p
 def fetch(task: Task) -> Iterator[pa.Table]:
     headers = {"Authorization": f"Bearer {task.key}"}
     with httpx2.Client(base_url=task.base_url, headers=headers, timeout=60, trust_env=False) as client:
-        cursor = {}
+        cursor: dict[str, str] | None = {}
         while cursor is not None:
             body = client.get(PATH, params={**task.params, **cursor}).raise_for_status().content
             page = pj.read_json(
