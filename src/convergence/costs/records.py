@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from convergence.catalog.schemas import TableSchema
 from convergence.sql import Statement
 from convergence.tenancy import OrgScope
-from convergence.warehouse import Warehouse, WriteMode
+from convergence.warehouse import Claim, Warehouse, WriteMode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,9 +44,13 @@ class RecordTable:
         found: list[dict[str, Any]] = (await self.warehouse.query(Statement(sql, self.org.dataset))).to_pylist()
         return found
 
-    async def put(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write rows over those with the same keys."""
-        await self._load(rows, WriteMode.MERGE, self.keys)
+    async def put(self, rows: Iterable[Mapping[str, Any]], *, claim: Claim | None = None) -> None:
+        """Write rows over those with the same keys.
+
+        Raises:
+            LeaseLost: the claim's fence is older than one that has written.
+        """
+        await self._load(rows, WriteMode.MERGE, self.keys, claim)
 
     async def replace(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write these rows and no others."""
@@ -60,9 +64,11 @@ class RecordTable:
             Statement(f"DELETE FROM {self.schema.name} WHERE {wanted}", self.org.dataset, values)
         )
 
-    async def _load(self, rows: Iterable[Mapping[str, Any]], mode: WriteMode, keys: Sequence[str]) -> None:
+    async def _load(
+        self, rows: Iterable[Mapping[str, Any]], mode: WriteMode, keys: Sequence[str], claim: Claim | None = None
+    ) -> None:
         batches = _batches(list(rows), self.schema)
-        await self.warehouse.load(self.org.table(self.schema.name), batches, mode=mode, keys=keys)
+        await self.warehouse.load(self.org.table(self.schema.name), batches, mode=mode, keys=keys, claim=claim)
 
 
 async def _batches(rows: list[Mapping[str, Any]], schema: TableSchema) -> AsyncIterator[pa.RecordBatch]:

@@ -26,7 +26,9 @@ async def find_gaps(warehouse: Warehouse, org: OrgScope, window: Window) -> list
     """One entry for every stream the organization has ever loaded, also where nothing is missing."""
     if not await warehouse.tables(org.dataset):
         return []
-    streams = await warehouse.query(Statement(f"SELECT DISTINCT stream FROM {_LEDGER} ORDER BY stream", org.dataset))
+    # A table without days is one scope, of the first day there is: nothing of it can be missing.
+    sql = f"SELECT DISTINCT stream FROM {_LEDGER} WHERE day > DATE '0001-01-01' ORDER BY stream"
+    streams = await warehouse.query(Statement(sql, org.dataset))
     return [await _find_gap(warehouse, org, row["stream"], window) for row in streams.to_pylist()]
 
 

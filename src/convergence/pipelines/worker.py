@@ -13,6 +13,7 @@ from convergence.catalog import Catalog
 from convergence.errors import ConfigError, ConvergenceError, LeaseLost, NotFound, StepFailed, StoreUnavailable
 from convergence.kit import metrics
 from convergence.kit.clock import Clock
+from convergence.kit.ids import new_id
 from convergence.organizations.service import Organizations
 from convergence.pipelines.executor import Execution, Executor, Outcome, Progress, StopReason
 from convergence.pipelines.models import RunRecord, RunStatus, StepStatus
@@ -113,7 +114,8 @@ class Worker:
         now = self._clock.now()
         if run.not_before is not None and run.not_before > now:
             return run.not_before - now
-        owner = f"{self.instance}/{run.run_id}"
+        # A name of its own for each attempt: the same owner would get the lease a second time.
+        owner = f"{self.instance}/{new_id('attempt')}/{run.run_id}"
         lease = await self._state.acquire(lease_key(run), owner, self._lease)
         if lease is None:
             return _BUSY_DELAY
@@ -163,7 +165,8 @@ class Worker:
             return await self._executor.execute(execution)
         finally:
             beat.cancel()
-            del self._executions[run.run_id]
+            if self._executions.get(run.run_id) is execution:
+                del self._executions[run.run_id]
 
     def _give_up(self, run: RunRecord, reason: StepFailed) -> None:
         run.status, run.end_time = RunStatus.FAILED, self._clock.now()
