@@ -82,7 +82,7 @@ class Server:
         return self._ok(self.client.get(PREFIX + path, params=params, headers={"X-API-Key": key}))
 
     def query(self, org: str, key: str, sql: str) -> list[dict]:
-        return self.post(f"/query/{org}", key, {"sql": sql, "max_rows": 100_000})["rows"]
+        return self.post(f"/query/{org}", key, {"sql": sql, "max_rows": 10_000})["rows"]
 
     def onboard(self, org: str, plan: str = "SCALE") -> str:
         """A new organization's key."""
