@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from convergence.errors import (
-    Conflict,
     CredentialInvalid,
     Denied,
     InvalidRequest,
@@ -34,7 +33,7 @@ from convergence.kit.clock import Clock
 from convergence.kit.ids import new_id
 from convergence.kit.jsontext import dumps
 from convergence.security import Binding, Security, redact, redact_value
-from convergence.state import StateStore
+from convergence.state import StateStore, take_turn
 from convergence.steps import StepContext
 from convergence.tenancy import OrgScope, PlatformScope
 from convergence.warehouse import Warehouse
@@ -44,9 +43,6 @@ if TYPE_CHECKING:
     from convergence.connectors import HttpPool
 
 VALIDATION_TIMEOUT: Final = timedelta(seconds=30)
-_CHANGE_TTL: Final = timedelta(minutes=1)
-_CHANGE_PAUSE: Final = timedelta(milliseconds=100)
-_CHANGE_TRIES: Final = 100
 _MAX_CREDENTIAL_BYTES: Final = 64 * 1024
 _MAX_METADATA_BYTES: Final = 8 * 1024
 _MAX_NAME_LENGTH: Final = 100
@@ -283,21 +279,10 @@ class Integrations:
                 hint="Remove an integration, or change to a larger plan.",
             )
 
-    @asynccontextmanager
-    async def _changing(self, org: OrgScope) -> AsyncIterator[None]:
+    def _changing(self, org: OrgScope) -> AbstractAsyncContextManager[None]:
         """One change of an organization's integrations at a time: versions and the plan's limit are counted."""
-        owner = new_id("change")
-        for _ in range(_CHANGE_TRIES):
-            lease = await self._state.acquire(f"{org.org_slug}/integrations", owner, _CHANGE_TTL)
-            if lease is not None:
-                break
-            await self._clock.sleep(_CHANGE_PAUSE)
-        else:
-            raise Conflict(f"the integrations of {org.org_slug} are being changed", hint="Try again in a moment.")
-        try:
-            yield
-        finally:
-            await self._state.release(lease)
+        key = f"{org.org_slug}/integrations"
+        return take_turn(self._state, self._clock, key, f"what {org.org_slug} has set up")
 
 
 def given_credential(context: StepContext) -> str | None:

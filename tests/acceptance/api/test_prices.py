@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -33,6 +34,19 @@ async def test_a_price_is_created_changed_and_deleted(api: Api, key: str) -> Non
     assert changed.json()["price_version"] != made.json()["price_version"]
     assert [item["model_id"] for item in listed] == ["house-model"]
     assert (deleted.json(), await _items(api, key, PRICES)) == ({"model_id": "house-model", "deleted": 1}, [])
+
+
+@pytest.mark.parametrize(("path", "row"), [(PRICES, PRICE), (PLANS, PLAN)])
+async def test_of_two_that_create_the_same_at_once_one_overlaps(
+    api: Api, key: str, path: str, row: dict[str, Any]
+) -> None:
+    days = ("2026-01-01", "2026-01-02", "2026-01-03")
+    sent = [api.send("POST", path, key, json={**row, "valid_from": day}) for day in days]
+
+    answers = await asyncio.gather(*sent)
+
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
+    assert len(await _items(api, key, path)) == 1
 
 
 async def test_a_reset_brings_the_shipped_prices_and_no_others(api: Api, key: str) -> None:

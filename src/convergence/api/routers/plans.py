@@ -12,6 +12,7 @@ from convergence.api.deps import OrgOf, PlatformOf
 from convergence.api.fields import Amount, Answer, Body, Day, Page, RequestText
 from convergence.api.gate import GatedRoute, org_key
 from convergence.costs import subscriptions
+from convergence.costs.changes import change_alone
 from convergence.integrations.models import find_provider
 
 router = APIRouter(
@@ -62,7 +63,8 @@ async def list_subscriptions(provider: str, org: OrgOf, platform: PlatformOf) ->
 async def create_subscription(provider: str, body: NewPlan, org: OrgOf, platform: PlatformOf) -> PlanAnswer:
     """Add a plan. 409 where it overlaps another one of the same name."""
     place = (platform.warehouse, platform.catalog, org, find_provider(provider).folder)
-    return PlanAnswer.model_validate(await subscriptions.create_plan(*place, _values(body)))
+    async with change_alone(platform.state, platform.clock, org, find_provider(provider).folder):
+        return PlanAnswer.model_validate(await subscriptions.create_plan(*place, _values(body)))
 
 
 @router.put("/{plan_name:path}", dependencies=_WRITE)
@@ -71,20 +73,25 @@ async def update_subscription(
 ) -> PlanAnswer:
     """Change a plan; what is left out stays. `valid_from` chooses among several of the same name."""
     place = (platform.warehouse, platform.catalog, org, find_provider(provider).folder)
-    return PlanAnswer.model_validate(await subscriptions.update_plan(*place, plan_name, values=_values(body)))
+    async with change_alone(platform.state, platform.clock, org, find_provider(provider).folder):
+        return PlanAnswer.model_validate(await subscriptions.update_plan(*place, plan_name, values=_values(body)))
 
 
 @router.delete("/{plan_name:path}", dependencies=_WRITE)
 async def delete_subscription(provider: str, plan_name: str, org: OrgOf, platform: PlatformOf) -> DeletedAnswer:
     """Delete all plans of a name."""
     place = (platform.warehouse, platform.catalog, org, find_provider(provider).folder)
-    return DeletedAnswer(plan_name=plan_name, deleted=await subscriptions.delete_plan(*place, plan_name))
+    async with change_alone(platform.state, platform.clock, org, find_provider(provider).folder):
+        return DeletedAnswer(plan_name=plan_name, deleted=await subscriptions.delete_plan(*place, plan_name))
 
 
 @router.post("/reset", dependencies=_WRITE)
 async def reset_subscriptions(provider: str, org: OrgOf, platform: PlatformOf) -> Page[PlanAnswer]:
     """Put the shipped plans, which have no seats, in place of all others."""
-    found = await subscriptions.reset_plans(platform.warehouse, platform.catalog, org, find_provider(provider).folder)
+    async with change_alone(platform.state, platform.clock, org, find_provider(provider).folder):
+        found = await subscriptions.reset_plans(
+            platform.warehouse, platform.catalog, org, find_provider(provider).folder
+        )
     return Page(items=[PlanAnswer.model_validate(plan) for plan in found])
 
 

@@ -13,6 +13,7 @@ from convergence.api.fields import Amount, Answer, Day, Page, RequestText
 from convergence.api.gate import GatedRoute, org_key
 from convergence.bootstrap import Platform
 from convergence.costs import prices
+from convergence.costs.changes import change_alone
 from convergence.costs.pricebook import Price
 from convergence.errors import InvalidRequest
 from convergence.integrations.models import find_provider
@@ -77,7 +78,8 @@ async def list_prices(provider: str, org: OrgOf, platform: PlatformOf) -> Page[P
 async def create_price(provider: str, body: NewPrice, org: OrgOf, platform: PlatformOf) -> PriceAnswer:
     """Add a price. 409 where it overlaps another one of the same model, tier and condition."""
     place = (platform.warehouse, platform.catalog, org, find_provider(provider).folder)
-    return _answer(await prices.create_price(*place, _values(body, platform, provider)))
+    async with change_alone(platform.state, platform.clock, org, find_provider(provider).folder):
+        return _answer(await prices.create_price(*place, _values(body, platform, provider)))
 
 
 @router.put("/{model_id:path}", dependencies=_WRITE)
@@ -86,7 +88,8 @@ async def update_price(
 ) -> PriceAnswer:
     """Change figures, end or source of a price; what is left out stays."""
     place = (platform.warehouse, platform.catalog, org, find_provider(provider).folder)
-    return _answer(await prices.update_price(*place, model_id, values=_values(body, platform, provider)))
+    async with change_alone(platform.state, platform.clock, org, find_provider(provider).folder):
+        return _answer(await prices.update_price(*place, model_id, values=_values(body, platform, provider)))
 
 
 @router.delete("/{model_id:path}", dependencies=_WRITE)
@@ -100,14 +103,16 @@ async def delete_price(
 ) -> DeletedAnswer:
     """Delete a model's prices, all or those of a tier or first day."""
     place = (platform.warehouse, platform.catalog, org, find_provider(provider).folder)
-    gone = await prices.delete_price(*place, model_id, service_tier=service_tier, valid_from=valid_from)
+    async with change_alone(platform.state, platform.clock, org, find_provider(provider).folder):
+        gone = await prices.delete_price(*place, model_id, service_tier=service_tier, valid_from=valid_from)
     return DeletedAnswer(model_id=model_id, deleted=gone)
 
 
 @router.post("/reset", dependencies=_WRITE)
 async def reset_prices(provider: str, org: OrgOf, platform: PlatformOf) -> Page[PriceAnswer]:
     """Put the shipped prices in place of all others."""
-    found = await prices.reset_prices(platform.warehouse, platform.catalog, org, find_provider(provider).folder)
+    async with change_alone(platform.state, platform.clock, org, find_provider(provider).folder):
+        found = await prices.reset_prices(platform.warehouse, platform.catalog, org, find_provider(provider).folder)
     return Page(items=[_answer(price) for price in found])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from convergence.costs.changes import change_alone
 from convergence.costs.prices import initialize_prices
 from convergence.costs.subscriptions import initialize_plans
 from convergence.integrations import find_provider
@@ -29,9 +30,10 @@ class Engine:
         config = Config.model_validate(step_config)
         provider = find_provider(config.provider)
         place = (context.warehouse, context.catalog, context.tenant, provider.folder)
-        filled = {"pricing_filled": await initialize_prices(*place)}
-        if config.plans:
-            filled["subscriptions_filled"] = await initialize_plans(*place)
+        async with change_alone(context.state, context.clock, context.tenant, provider.folder):
+            filled = {"pricing_filled": await initialize_prices(*place)}
+            if config.plans:
+                filled["subscriptions_filled"] = await initialize_plans(*place)
         return StepResult(
             metadata={
                 "provider": provider.name,
