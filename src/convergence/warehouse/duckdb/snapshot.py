@@ -6,7 +6,7 @@ A view that reads another dataset becomes a table in the copy. A copy is made wh
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,21 @@ from convergence.warehouse.duckdb.tables import quote
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A finished copy, and how far the commits of the datasets it was made from had come."""
+    """A finished copy, and how far the commits of the datasets it was made from had come.
+
+    `foreign` are its tables that come from views over another dataset. Only a statement that reads one of them has to
+    wait for a new copy when that other dataset has moved: run records are written every few seconds.
+    """
 
     path: Path
     commits: Mapping[str, int]
+    dataset: str
+    foreign: frozenset[str] = frozenset()
 
-    def is_current(self, commits: Mapping[str, int]) -> bool:
-        return self.path.exists() and all(commits.get(name, 0) == seen for name, seen in self.commits.items())
+    def is_current(self, commits: Mapping[str, int], tables: Iterable[str]) -> bool:
+        names = {table.casefold() for table in tables}
+        sources = self.commits if self.foreign & names else (self.dataset,)
+        return self.path.exists() and all(commits.get(name, 0) == self.commits[name] for name in sources)
 
 
 class SnapshotMaker:
@@ -50,17 +58,20 @@ class SnapshotMaker:
         building = self.folder / f".{alias}.duckdb"
         building.unlink(missing_ok=True)
         try:
-            sources = self._copy(cursor, dataset, alias, building)
+            views = self._copy(cursor, dataset, alias, building)
             building.replace(self.path(dataset))
         finally:
             building.unlink(missing_ok=True)
             building.with_name(f"{building.name}.wal").unlink(missing_ok=True)
-        return Snapshot(self.path(dataset), {name: commits.get(name, 0) for name in sources})
+        sources = {dataset.name}.union(*(view.datasets for view in views))
+        foreign = frozenset(view.name.casefold() for view in views if set(view.datasets) - {dataset.name})
+        seen = {name: commits.get(name, 0) for name in sources}
+        return Snapshot(self.path(dataset), seen, dataset.name, foreign)
 
     def remove(self, dataset: DatasetRef) -> None:
         self.path(dataset).unlink(missing_ok=True)
 
-    def _copy(self, cursor: Connection, dataset: DatasetRef, alias: str, path: Path) -> set[str]:
+    def _copy(self, cursor: Connection, dataset: DatasetRef, alias: str, path: Path) -> list[schema.View]:
         views = schema.read_views(cursor, dataset)
         sources = {dataset.name}.union(*(view.datasets for view in views))
         for name in sorted(sources):
@@ -76,7 +87,7 @@ class SnapshotMaker:
             raise
         finally:
             cursor.execute(f'DETACH "{alias}"')
-        return sources
+        return views
 
 
 def _fill(cursor: Connection, dataset: DatasetRef, alias: str, views: list[schema.View]) -> None:

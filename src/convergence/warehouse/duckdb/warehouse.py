@@ -225,13 +225,13 @@ class DuckDBWarehouse:
 
     async def read(self, statement: Statement, /, *, max_rows: int, max_bytes: int | None = None) -> pa.Table:
         _ = max_bytes  # DuckDB bills no bytes; the limits are time and memory
-        check_select(statement.sql, statement.dataset)
+        tables = {table.name for table in check_select(statement.sql, statement.dataset)}
         try:
             translation = translate(statement)
             parameters = bind(statement, translation)
         except StatementFailed as error:
             raise QueryRejected(error.message, hint=error.hint) from error
-        copy = await self._current_copy(statement.dataset)
+        copy = await self._current_copy(statement.dataset, tables)
         async with self._readers:
             return await run_walled(copy.path, translation.text, parameters, max_rows + 1, self._read_limits)
 
@@ -262,10 +262,10 @@ class DuckDBWarehouse:
         for name in stale | {dataset.name}:
             self._snapshots.remove(DatasetRef(name))
 
-    async def _current_copy(self, dataset: DatasetRef) -> Snapshot:
+    async def _current_copy(self, dataset: DatasetRef, tables: set[str]) -> Snapshot:
         async with self._copying[dataset.name]:
             copy = self._copies.get(dataset.name)
-            if copy is None or not copy.is_current(self._commits):
+            if copy is None or not copy.is_current(self._commits, tables):
                 commits = dict(self._commits)
                 copy = await self._run(dataset, lambda cursor: self._snapshots.make(cursor, dataset, commits))
                 self._copies[dataset.name] = copy
