@@ -1,13 +1,15 @@
-"""A circuit breaker and a retry budget for one organization at one provider: pure, with the time passed in."""
+"""When to leave a provider alone, and what retries may cost: pure, with the time passed in."""
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 
 class Breaker:
-    """Opens after `failures` in a row, for `open_seconds`; then one probe decides."""
+    """For one organization at one provider: opens after `failures` in a row; `open_seconds` later one probe decides."""
 
     def __init__(self, now: Callable[[], float], *, failures: int, open_seconds: float) -> None:
         self._now = now
@@ -43,6 +45,40 @@ class Breaker:
         if self._probing or self._streak >= self._limit:
             self._opened_at = self._now()
         self._probing = False
+
+
+class Outage:
+    """For one provider over all organizations: opens when at least `share` of its last `calls` or more have failed.
+
+    Calls count for `window_seconds`. When it closes it knows nothing of before, so the next calls decide.
+    """
+
+    def __init__(
+        self, now: Callable[[], float], *, calls: int, share: float, window_seconds: float, open_seconds: float
+    ) -> None:
+        self._now = now
+        self._calls = calls
+        self._share = share
+        self._window = window_seconds
+        self._open_seconds = open_seconds
+        self._seen: deque[tuple[float, bool]] = deque()
+        self._opened_at = -math.inf
+
+    def closed_in(self) -> float:
+        """Seconds until calls may pass; 0 when they may."""
+        waited = self._now() - self._opened_at
+        return max(0.0, self._open_seconds - waited) if waited >= 0 else 0.0
+
+    def record(self, *, failed: bool) -> None:
+        """One call has ended: with an answer of any kind, or with a failure of the provider."""
+        now = self._now()
+        self._seen.append((now, failed))
+        while not now - self._window <= self._seen[0][0] <= now:
+            self._seen.popleft()
+        failures = sum(failed for _, failed in self._seen)
+        if len(self._seen) >= self._calls and failures >= self._share * len(self._seen):
+            self._opened_at = now
+            self._seen.clear()
 
 
 @dataclass(slots=True)

@@ -164,7 +164,7 @@ class ProviderClient:
                 raise
             finally:
                 lane.breaker.leave()
-        lane.breaker.succeed()
+        lane.succeed()
         lane.budget.earn()
         return page
 
@@ -307,7 +307,7 @@ def _record(lane: Lane, error: ConvergenceError) -> None:
         case ProviderRejected(status=401 | 403):
             lane.fail(error)
         case ProviderRejected():
-            lane.breaker.succeed()
+            lane.succeed()
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ import asyncio
 
 from aiolimiter import AsyncLimiter
 
-from convergence.connectors.breaker import Breaker, RetryBudget
+from convergence.connectors.breaker import Breaker, Outage, RetryBudget
 from convergence.connectors.policy import HttpPolicy
 from convergence.errors import ProviderRejected, ProviderUnavailable
 from convergence.kit.clock import Clock
@@ -15,7 +15,7 @@ from convergence.kit.clock import Clock
 class Lane:
     """Breaker, budget, pacing, and the moment before which the provider wants no request."""
 
-    def __init__(self, org_slug: str, provider: str, policy: HttpPolicy, clock: Clock) -> None:
+    def __init__(self, org_slug: str, provider: str, policy: HttpPolicy, clock: Clock, outage: Outage) -> None:
         self.org_slug = org_slug
         self.provider = provider
         self.rate: float | None = None
@@ -23,6 +23,7 @@ class Lane:
         self.breaker = Breaker(
             lambda: clock.now().timestamp(), failures=policy.breaker_failures, open_seconds=policy.breaker_open
         )
+        self.outage = outage
         self.slots = asyncio.Semaphore(policy.org_concurrency)
         self._limiter: AsyncLimiter | None = None
         self._refusal: ProviderRejected | None = None
@@ -62,13 +63,19 @@ class Lane:
         """Count a failure; a refusal of the credential is remembered as the answer while the breaker is open."""
         self._refusal = refusal
         self.breaker.fail()
+        self.outage.record(failed=refusal is None)
+
+    def succeed(self) -> None:
+        """Count an answer."""
+        self.breaker.succeed()
+        self.outage.record(failed=False)
 
     def check_breaker(self) -> None:
         """Let a call through, or not.
 
         Raises:
             ProviderRejected: the provider refused this credential several times; the answer is still the same.
-            ProviderUnavailable: it failed too often in a row and is left alone for now.
+            ProviderUnavailable: it failed too often in a row, or for everybody, and is left alone for now.
         """
         wait = self.breaker.closed_in()
         if wait and self._refusal is not None:
@@ -78,6 +85,12 @@ class Lane:
                 f"{self.provider} failed several times in a row for {self.org_slug}; it is left alone for {wait:.0f} s",
                 retry_after=wait,
                 code="breaker_open",
+            )
+        if outage := self.outage.closed_in():
+            raise ProviderUnavailable(
+                f"{self.provider} fails for everybody; it is left alone for {outage:.0f} s",
+                retry_after=outage,
+                code="provider_outage",
             )
 
 

@@ -39,7 +39,7 @@ class Patience:
             case ProviderMisbehaved(code="content_type_unexpected"):
                 self._odd_contents += 1
                 return self._odd_contents == 1
-            case ProviderUnavailable(code="breaker_open" | "provider_paused"):
+            case ProviderUnavailable(code="breaker_open" | "provider_outage" | "provider_paused"):
                 return False
             case ProviderUnavailable():
                 return True

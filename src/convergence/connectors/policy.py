@@ -28,6 +28,10 @@ class HttpPolicy:
     budget_refund: float = 0.3  # per success: about 30 % extra load at most when a provider keeps failing
     breaker_failures: int = 5
     breaker_open: float = 30.0
+    outage_calls: int = 20  # of all organizations together, within `outage_window` seconds
+    outage_share: float = 0.5
+    outage_window: float = 60.0
+    outage_open: float = 15.0
     org_concurrency: int = 2
     provider_concurrency: int = 16
     max_body_bytes: int = 32 * MIB

@@ -14,6 +14,7 @@ import httpx2
 from convergence.connectors.addresses import check_base_url, checked_transport
 from convergence.connectors.archive import PageArchive
 from convergence.connectors.auth import HeaderAuth
+from convergence.connectors.breaker import Outage
 from convergence.connectors.client import ProviderClient
 from convergence.connectors.lanes import Lane
 from convergence.connectors.policy import HttpPolicy
@@ -45,6 +46,7 @@ class HttpPool:
         self._base_urls = {name: check_base_url(name, url, production=production) for name, url in base_urls.items()}
         self._clients: dict[str, httpx2.AsyncClient] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
+        self._outages: dict[str, Outage] = {}
         self._lanes: dict[tuple[str, str, bytes], Lane] = {}
 
     def client(
@@ -92,11 +94,23 @@ class HttpPool:
 
     def _lane(self, org_slug: str, provider: str, auth: HeaderAuth) -> Lane:
         key = (org_slug, provider, auth.identity)
-        lane = self._lanes.pop(key, None) or Lane(org_slug, provider, self.policy, self.clock)
+        lane = self._lanes.pop(key, None) or Lane(org_slug, provider, self.policy, self.clock, self._outage(provider))
         self._lanes[key] = lane
         while len(self._lanes) > _MOST_LANES:
             del self._lanes[next(iter(self._lanes))]
         return lane
+
+    def _outage(self, provider: str) -> Outage:
+        policy = self.policy
+        if provider not in self._outages:
+            self._outages[provider] = Outage(
+                lambda: self.clock.now().timestamp(),
+                calls=policy.outage_calls,
+                share=policy.outage_share,
+                window_seconds=policy.outage_window,
+                open_seconds=policy.outage_open,
+            )
+        return self._outages[provider]
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

@@ -342,3 +342,25 @@ async def _outcome(caller) -> str:
     except (ProviderUnavailable, ProviderRejected) as error:
         return error.code
     return "ok"
+
+
+async def test_an_outage_that_others_met_costs_no_further_call(serve, connect):
+    provider = await serve([failing(503)])
+    pool = connect(provider, attempts=1, outage_calls=6)
+    for number in range(6):
+        with pytest.raises(ProviderUnavailable):
+            await client(pool, f"org{number}").get("/costs")
+    with pytest.raises(ProviderUnavailable) as caught:
+        await client(pool, "another").get("/costs")
+    assert (caught.value.code, len(provider.seen)) == ("provider_outage", 6)
+    assert 0 < caught.value.retry_after <= 15
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 404])
+async def test_what_is_said_to_one_organization_is_no_outage(serve, connect, status):
+    provider = await serve([failing(status)] * 6 + [OK])
+    pool = connect(provider, attempts=1, outage_calls=6)
+    for number in range(6):
+        with pytest.raises((ProviderRejected, ProviderUnavailable)):
+            await client(pool, f"org{number}").get("/costs")
+    assert (await client(pool, "another").get("/costs")).status == 200

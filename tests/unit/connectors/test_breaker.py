@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from convergence.connectors.breaker import Breaker, RetryBudget
+import pytest
+
+from convergence.connectors.breaker import Breaker, Outage, RetryBudget
 
 
 class Time:
@@ -69,6 +71,46 @@ def test_a_clock_set_back_does_not_keep_it_open():
     breaker = tripped(time)
     time.now -= 3_600
     assert breaker.closed_in() == 0
+
+
+def watched(time: Time, answers: str) -> Outage:
+    """An outage of four calls in a minute; x is a failure, one each second."""
+    outage = Outage(time, calls=4, share=0.5, window_seconds=60, open_seconds=15)
+    for answer in answers:
+        time.now += 1
+        outage.record(failed=answer == "x")
+    return outage
+
+
+@pytest.mark.parametrize(
+    ("answers", "wait"), [("", 0), ("xxx", 0), ("xoxo", 15), ("ooxx", 15), ("ooox", 0), ("xoooooo", 0)]
+)
+def test_an_outage_is_half_of_enough_calls(answers, wait):
+    assert watched(Time(), answers).closed_in() == wait
+
+
+def test_failures_of_long_ago_are_no_outage():
+    time = Time()
+    outage = watched(time, "xxx")
+    time.now += 61
+    outage.record(failed=True)
+    assert outage.closed_in() == 0
+
+
+def test_after_an_outage_the_next_calls_decide():
+    time = Time()
+    outage = watched(time, "xxxx")
+    time.now += 15
+    outage.record(failed=True)
+    assert outage.closed_in() == 0
+
+
+def test_a_clock_set_back_ends_an_outage():
+    time = Time()
+    outage = watched(time, "xxxx")
+    time.now -= 3_600
+    outage.record(failed=False)
+    assert outage.closed_in() == 0
 
 
 def test_a_budget_is_spent_and_earned_back_up_to_its_capacity():
