@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -37,6 +37,8 @@ from convergence.warehouse import Warehouse
 
 log = structlog.get_logger(__name__)
 
+_TIDY_SECONDS = 3600
+
 
 @dataclass(slots=True)
 class Platform:
@@ -50,6 +52,7 @@ class Platform:
     warehouse: Warehouse
     state: StateStore
     queue: Queue
+    archive: PageArchive
     http: HttpPool
     metadata_log: MetadataLog
     organizations: Organizations
@@ -63,12 +66,24 @@ class Platform:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def start_work(self) -> None:
-        """Execute runs in this process."""
+        """Execute runs in this process, and keep its folder tidy."""
         self._tasks.append(asyncio.create_task(self.worker.run(), name="worker"))
+        self._tasks.append(asyncio.create_task(self._tidy_forever(), name="tidy"))
 
     def start_scheduler(self) -> None:
         """Start due runs from this process."""
         self._tasks.append(asyncio.create_task(self.scheduler.run(self._stopping), name="scheduler"))
+
+    async def _tidy_forever(self) -> None:
+        """Delete raw pages that are older than their retention, a part each hour."""
+        while not self._stopping.is_set():
+            try:
+                await self.archive.sweep(self.clock.now())
+            except OSError as error:
+                log.warning("raw pages not swept", error=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TIDY_SECONDS):
+                    await self._stopping.wait()
 
     async def close(self) -> None:
         """Hand unfinished runs back, write every record, close every file."""
@@ -122,7 +137,8 @@ def build_platform(settings: Settings, clock: Clock, processors: str = PACKAGE) 
     warehouse = _warehouse(settings)
     state = _state(settings, clock)
     queue = _queue(settings)
-    http = _http(settings, clock)
+    archive = PageArchive(settings.data_dir / "archive")
+    http = _http(settings, clock, archive)
     instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     metadata_log = MetadataLog(
         warehouse,
@@ -203,6 +219,7 @@ def build_platform(settings: Settings, clock: Clock, processors: str = PACKAGE) 
         warehouse=warehouse,
         state=state,
         queue=queue,
+        archive=archive,
         http=http,
         metadata_log=metadata_log,
         organizations=organizations,
@@ -245,11 +262,11 @@ def _security(settings: Settings) -> Security:
     return open_local_security(settings.data_dir)
 
 
-def _http(settings: Settings, clock: Clock) -> HttpPool:
+def _http(settings: Settings, clock: Clock, archive: PageArchive) -> HttpPool:
     return HttpPool(
         base_urls=settings.provider_base_urls,
         clock=clock,
-        archive=PageArchive(settings.data_dir / "archive"),
+        archive=archive,
         production=settings.environment == "production",
     )
 

@@ -1,6 +1,7 @@
 """What a crash, a lost message or a paused worker leaves behind is found and finished once."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -129,3 +130,14 @@ async def test_after_kill_9_the_next_start_finishes_the_run_and_restores_its_rec
     assert run.status is RunStatus.COMPLETED
     assert bench.lines() == ["begin extract_a", "end extract_a", "begin extract_b", "begin extract_b", "end extract_b"]
     assert [(record.run_id, record.status) for record in listed] == [(run_id, RunStatus.COMPLETED)]
+
+
+async def test_old_raw_pages_are_swept_while_runs_are_executed(bench):
+    old = bench.folder / "data" / "archive" / "acme" / "openai" / "usage" / "all" / "load_1"
+    old.mkdir(parents=True)
+    (old / "00001.json.zst").write_bytes(b"old")
+    for path in (old / "00001.json.zst", old):
+        os.utime(path, (0, 0))
+    async with bench.open(), asyncio.timeout(10):
+        while old.exists():
+            await asyncio.sleep(0.02)
