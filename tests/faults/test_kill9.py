@@ -97,7 +97,8 @@ def _expected_rows(simulator):
 
 
 def _sums(server, key):
-    sql = "SELECT SUM(input_tokens) AS input_tokens, SUM(output_tokens) AS output_tokens FROM openai_usage_daily_raw WHERE endpoint = 'completions'"
+    sums = "SUM(input_tokens) AS input_tokens, SUM(output_tokens) AS output_tokens"
+    sql = f"SELECT {sums} FROM openai_usage_daily_raw WHERE endpoint = 'completions'"
     return server.query("acme", key, sql)[0]
 
 

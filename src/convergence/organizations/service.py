@@ -49,7 +49,7 @@ _MAX_KEY_NAME_LENGTH: Final = 100
 class Organizations:
     """Organizations, as the API, the command line and the processors see them."""
 
-    def __init__(  # noqa: PLR0917 - the services in the order that every feature takes them
+    def __init__(
         self,
         warehouse: Warehouse,
         platform: PlatformScope,

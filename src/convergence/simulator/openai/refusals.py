@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a failure of the simulator
+class Refusal(Exception):
     """An error answer in the vendor's shape."""
 
     def __init__(
