@@ -20,7 +20,7 @@ PREFIX = "/api/v1"
 
 
 def free_port() -> int:
-    """A port below those that the system gives to clients: a client that asks one of those can be answered by itself."""
+    """A port below those given to clients: one that asks such a port too early can be answered by itself."""
     while True:
         port = random.randint(10_000, 30_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
