@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from served import free_port
 
 from convergence.simulator import SimulatorServer
 
@@ -44,9 +45,7 @@ class Server:
 
 @contextmanager
 def _serving(folder: Path, **variables: str) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environ = {
         "PATH": os.environ["PATH"],
         "DATA_DIR": str(folder),
