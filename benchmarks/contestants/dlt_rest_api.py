@@ -1,9 +1,10 @@
 """dlt: its REST API source into its DuckDB destination, written as its documentation shows.
 
 A bucket's day belongs to each of its results, so the resource hands out results with the day of their bucket, through
-the documented `yield_map` processing step; letting dlt normalize the nested list into a child table takes longer. The
-write disposition is `replace`: the same rows after a second run, at dlt's lowest price; there is no primary key to look
-up. With `--tuned` its documented levers are pulled: Parquet instead of INSERT statements, uncompressed and larger work
+the documented `yield_map` processing step: one flat table, as the others make. The write disposition is `replace`: the
+same rows after a second run without a key to look up, which `merge` would need.
+
+With `--tuned` its documented levers are pulled: Parquet instead of INSERT statements, uncompressed and larger work
 files, and a normalizer on each core.
 """
 
