@@ -72,8 +72,10 @@ def _route_standard_library(handler: logging.Handler, level: str) -> None:
     root.addHandler(handler)
     root.setLevel(level.upper())
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
     for name in _QUIET:  # at INFO they print whole URLs
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 

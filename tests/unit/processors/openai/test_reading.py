@@ -11,7 +11,7 @@ import pytest
 from convergence.connectors import Page
 from convergence.errors import ProviderMisbehaved, ProviderRejected
 from convergence.kit.window import Window, midnight
-from convergence.processors.openai._reading import WindowSizes, read_report
+from convergence.processors.openai._reading import PAGE_BYTES, WindowSizes, read_report
 from convergence.processors.openai._reports import COSTS_BY_KEY
 
 DAY = date(2026, 11, 1)
@@ -99,7 +99,7 @@ def test_windows_stay_small_where_days_are_large() -> None:
     found = []
     for window in sizes.cut(Window(date(2026, 1, 1), date(2026, 1, 8))):
         found.append(len(window))
-        sizes.grow(window, 3 * 1024 * 1024 * len(window))
+        sizes.grow(window, PAGE_BYTES * 3 // 8 * len(window))
     assert found == [1, 2, 2, 2]
 
 
