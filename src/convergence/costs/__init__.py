@@ -1,0 +1,1 @@
+"""Price books, seat plans, allocation and the cost report."""
