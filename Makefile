@@ -25,7 +25,7 @@ serve: $(STAMP)  ## The API, a worker and the scheduler on this machine
 	@$(BIN)/convergence serve
 
 test: $(STAMP)  ## The whole test suite
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)  ## ruff, mypy, import-linter, configs
 	@$(BIN)/ruff check .
