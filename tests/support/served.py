@@ -29,7 +29,10 @@ def free_port() -> int:
 
 
 class Server:
-    """`convergence serve` over one data folder; it may be killed and started again."""
+    """`convergence serve` over one data folder; it may be killed and started again.
+
+    Without a scheduler: a test that meets the hour of a schedule would find a run that it never asked for.
+    """
 
     def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
@@ -50,7 +53,10 @@ class Server:
     def start(self) -> Server:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "convergence", "serve"], env=self.environment, stdout=log, stderr=log
+                [sys.executable, "-m", "convergence", "serve", "--no-scheduler"],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
