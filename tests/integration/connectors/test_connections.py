@@ -6,14 +6,13 @@ import asyncio
 
 import pytest
 import structlog
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from convergence.connectors import HttpPool, bearer
 from convergence.connectors.addresses import CheckedBackend
 from convergence.errors import ConfigError, InvalidRequest, ProviderRejected, ProviderUnavailable
 from convergence.kit.clock import SystemClock
+from convergence.telemetry import configure_tracing
 
 from .conftest import SWIFT, Reply, failing
 
@@ -89,15 +88,12 @@ async def test_one_log_line_for_each_attempt_and_no_secret_in_any(serve, connect
 
 
 async def test_a_span_for_each_attempt(serve, connect):
-    from opentelemetry import trace
-
     exporter = InMemorySpanExporter()
-    if not isinstance(trace.get_tracer_provider(), TracerProvider):
-        trace.set_tracer_provider(TracerProvider())
-    trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
+    shut_down = configure_tracing(service="convergence", version="0.1.0", environment="development", exporter=exporter)
     provider = await serve([failing(503), Reply()])
     await connect(provider).client("acme", "openai", bearer(KEY)).get("/costs", [("q", "QUERY-CANARY")])
     spans = [span for span in exporter.get_finished_spans() if span.name == "provider.request"]
+    shut_down()
     shown = [(s.attributes["url.template"], s.attributes["http.response.status_code"]) for s in spans]
     assert shown == [("/costs", 503), ("/costs", 200)]
     assert "CANARY" not in str([(dict(span.attributes), span.events) for span in spans])

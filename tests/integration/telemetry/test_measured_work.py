@@ -36,7 +36,7 @@ KEY = "sk-admin-measured-0123456789abcdef"
 def spans() -> Iterator[InMemorySpanExporter]:
     """Every span that ends while the test runs."""
     exporter = InMemorySpanExporter()
-    shut_down = configure_tracing(service="convergence", version="0", environment="development", exporter=exporter)
+    shut_down = configure_tracing(service="convergence", version="0.1.0", environment="development", exporter=exporter)
     yield exporter
     shut_down()
 
