@@ -128,9 +128,7 @@ class Worker:
         return await self._settle(run, outcome)
 
     async def _settle(self, run: RunRecord, outcome: Outcome) -> timedelta | None:
-        if outcome is Outcome.LOST:
-            return None
-        if outcome is Outcome.FINISHED:
+        if outcome in {Outcome.LOST, Outcome.FINISHED}:
             return None
         if run.trigger_type.waits_for_slot:
             await self._quotas.release(run.org_slug, run.run_id)
