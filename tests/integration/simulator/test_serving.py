@@ -22,7 +22,7 @@ from convergence.simulator import (
 )
 
 END_DAY = date(2026, 11, 20)
-COSTS = "organization/costs?start_time=1792540800&limit=5&group_by=line_item"
+COSTS = "organization/costs?start_time=1792540800&end_time=1795132800&limit=5&group_by=line_item"
 
 
 @pytest.fixture
