@@ -1,0 +1,1 @@
+"""Google's gRPC services on loopback, for the real client libraries to talk to."""
