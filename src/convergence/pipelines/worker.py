@@ -19,7 +19,7 @@ from convergence.pipelines.executor import Execution, Executor, Outcome, Progres
 from convergence.pipelines.models import RunRecord, RunStatus, StepStatus
 from convergence.pipelines.quotas import Quotas
 from convergence.pipelines.runs import RunStore
-from convergence.queue import Message, Queue
+from convergence.queue import Message, PullQueue, Queue
 from convergence.state import Lease, StateStore
 
 log = structlog.get_logger(__name__)
@@ -66,11 +66,12 @@ class Worker:
         self.progress: Progress = lambda _step, _rows: None
 
     async def run(self) -> None:
-        """Work until `stop`."""
+        """Work until `stop`. Where the queue pushes, its messages arrive by `work` and only the sweeper runs here."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sweep_forever(), name="sweeper")
-            for number in range(self._concurrency):
-                group.create_task(self._work_forever(), name=f"worker-{number}")
+            if isinstance(self._queue, PullQueue):
+                for number in range(self._concurrency):
+                    group.create_task(self._work_forever(self._queue), name=f"worker-{number}")
 
     async def stop(self) -> None:
         """Take no more; runs under way go back to PENDING, for the next worker to continue at once."""
@@ -83,10 +84,10 @@ class Worker:
         if execution := self._executions.get(run_id):
             execution.stop(StopReason.CANCEL)
 
-    async def _work_forever(self) -> None:
+    async def _work_forever(self, queue: PullQueue) -> None:
         while not self._is_stopping.is_set():
             try:
-                message = await self._queue.claim(wait=_CLAIM_WAIT)
+                message = await queue.claim(wait=_CLAIM_WAIT)
                 if message is not None:
                     await self.work(message)
             except StoreUnavailable as error:

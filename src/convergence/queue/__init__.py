@@ -1,5 +1,5 @@
 """Wake-up calls for workers. Losing or doubling one is harmless: the run record is the truth."""
 
-from convergence.queue.protocol import Message, Queue
+from convergence.queue.protocol import Message, PullQueue, Queue
 
-__all__ = ["Message", "Queue"]
+__all__ = ["Message", "PullQueue", "Queue"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +18,10 @@ class Message:
 
 
 class Queue(Protocol):
-    """At-least-once delivery, fair between organizations."""
+    """At-least-once delivery. How a message reaches a worker is the queue's: pulled, or pushed over HTTP."""
 
     async def put(self, message: Message, /, *, delay: timedelta = timedelta()) -> None:
         """Announce a run. The same run and attempt while it still waits is announced once."""
-        ...
-
-    async def claim(self, /, *, wait: timedelta) -> Message | None:
-        """The next message, round-robin over organizations; None after `wait`. It comes again unless done."""
         ...
 
     async def extend(self, message: Message, /) -> None:
@@ -43,3 +39,12 @@ class Queue(Protocol):
     async def ping(self) -> None: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class PullQueue(Queue, Protocol):
+    """A queue that workers ask for messages, fair between organizations."""
+
+    async def claim(self, /, *, wait: timedelta) -> Message | None:
+        """The next message, round-robin over organizations; None after `wait`. It comes again unless done."""
+        ...
