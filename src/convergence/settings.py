@@ -26,7 +26,7 @@ from pydantic_settings import (
 from convergence.errors import ConfigError, Fault
 from convergence.kit.addresses import is_link_local, is_public, read_addresses
 
-OLDER_NAMES: Final = {"admin_api_key": "ca_root_api_key"}
+OTHER_NAMES: Final = {"admin_api_key": "ca_root_api_key", "port": "api_port"}  # PORT is what Cloud Run sets
 DATASET_SUFFIXES: Final = {"development": "dev", "staging": "stage", "production": "prod"}
 MIN_ROOT_KEY_LENGTH: Final = 32
 
@@ -232,9 +232,9 @@ def _read_variables(environ: Mapping[str, str] | None) -> dict[str, Any]:
     else:
         found = {name.lower(): value for name, value in environ.items()}
     values = {name: value for name, value in found.items() if value}
-    for older, name in OLDER_NAMES.items():
-        if older in values:
-            values.setdefault(name, values[older])
+    for other, name in OTHER_NAMES.items():
+        if other in values:
+            values.setdefault(name, values[other])
     return {name: value for name, value in values.items() if name in Settings.model_fields}
 
 

@@ -186,6 +186,12 @@ def test_the_older_name_of_the_root_key_is_taken_and_the_newer_wins() -> None:
     assert (older, both) == (SecretStr("older"), SecretStr("newer"))
 
 
+def test_port_counts_where_api_port_is_not_set() -> None:
+    ports = [load_settings(given).api_port for given in ({"PORT": "9000"}, {"PORT": "9000", "API_PORT": "9001"})]
+
+    assert ports == [9000, 9001]
+
+
 def test_a_variable_set_to_nothing_is_not_set() -> None:
     assert load_settings({"API_PORT": "", "GCP_PROJECT_ID": ""}).api_port == 8080
 
