@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EMULATOR := .venv-bigquery
+EMULATOR_STAMP := $(EMULATOR)/.installed
+EMULATION := tests/support/bigquery_emulation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format bench constraints clean
+.PHONY: help setup demo serve test bigquery-emulator check format bench constraints clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,8 +27,17 @@ demo: $(STAMP)  ## See costs in a minute: simulator, demo organization, 30 days
 serve: $(STAMP)  ## The API, a worker and the scheduler on this machine
 	@$(BIN)/convergence serve
 
-test: $(STAMP)  ## The whole test suite
+test: $(STAMP) $(EMULATOR_STAMP)  ## The whole test suite
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+$(EMULATOR_STAMP): $(EMULATION)/constraints.txt
+	@test -x $(EMULATOR)/bin/python || $(PYTHON) -m venv $(EMULATOR)
+	@$(EMULATOR)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(EMULATION)/constraints.txt
+	@mkdir -p $(EMULATOR)/home
+	@HOME=$(CURDIR)/$(EMULATOR)/home $(EMULATOR)/bin/python -c 'import duckdb_extensions; duckdb_extensions.import_extension("spatial")'
+	@touch $(EMULATOR_STAMP)
+
+bigquery-emulator: $(EMULATOR_STAMP)  ## Build .venv-bigquery/ with the emulator that the tests use
 
 check: $(STAMP)  ## ruff, mypy, import-linter, configs
 	@$(BIN)/ruff check .

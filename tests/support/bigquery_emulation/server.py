@@ -1,0 +1,108 @@
+"""The emulator of BigQuery as a process: prints its two ports as a line of JSON and ends when its standard input does.
+
+Runs in an environment of its own (`make bigquery-emulator`); whoever started it holds the other end of standard input,
+so that no emulator outlives the tests, however they end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+# The emulator logs to standard output as soon as it is imported: its lines go to standard error from here on.
+_ANNOUNCEMENTS = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+from bqemulator.api.routes import jobs, upload  # noqa: E402 - see above
+from bqemulator.config import LogLevel, Settings  # noqa: E402 - see above
+from bqemulator.domain.errors import AlreadyExistsError  # noqa: E402 - see above
+from bqemulator.server import EmulatorServer  # noqa: E402 - see above
+
+_job_id: ContextVar[str] = ContextVar("job_id")
+
+
+def accept_any_media_type() -> None:
+    """BigQuery's own client sends the file as `*/*`, which the emulator refuses and BigQuery takes."""
+    upload._PERMITTED_MEDIA_CONTENT_TYPES = (*upload._PERMITTED_MEDIA_CONTENT_TYPES, "*/*")
+
+
+class JobIds:
+    """Every id that a caller chose, taken from the moment its job starts: a second job under it is a conflict.
+
+    The emulator runs a query again under the same id, and gives a load a random id of its own.
+    """
+
+    def __init__(self) -> None:
+        self._taken: set[tuple[str, str]] = set()
+
+    def take(self, project_id: str, job_id: str) -> None:
+        if (project_id, job_id) in self._taken:
+            raise AlreadyExistsError(f"Already Exists: Job {project_id}:US.{job_id}")
+        self._taken.add((project_id, job_id))
+
+    def keep_for_queries(self) -> None:
+        handle = jobs._handle_query_job
+
+        async def handle_once(project_id: str, job_id: str, *arguments: Any, dry_run: bool, **options: Any) -> Any:
+            if not dry_run:
+                self.take(project_id, job_id)
+            return await handle(project_id, job_id, *arguments, dry_run=dry_run, **options)
+
+        jobs._handle_query_job = handle_once
+
+    def keep_for_loads(self) -> None:
+        run, read, make = upload._run_load, upload._load_configuration_from_envelope, upload._new_job_id
+
+        def read_with_id(envelope: dict[str, Any]) -> dict[str, Any]:
+            return {**read(envelope), "jobId": envelope.get("jobReference", {}).get("jobId")}
+
+        async def run_once(*, project_id: str, configuration: dict[str, Any], **options: Any) -> Any:
+            job_id = configuration.pop("jobId", None) or make()
+            self.take(project_id, job_id)
+            _job_id.set(job_id)
+            return await run(project_id=project_id, configuration=configuration, **options)
+
+        upload._load_configuration_from_envelope = read_with_id
+        upload._run_load = run_once
+        upload._new_job_id = _job_id.get
+
+
+def end_with_standard_input() -> None:
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+class Announced(EmulatorServer):
+    """Says where it listens once both doors are open."""
+
+    async def start(self) -> None:
+        await super().start()
+        _ANNOUNCEMENTS.write(json.dumps({"rest": self.rest_port, "grpc": self.grpc_port}) + "\n")
+        _ANNOUNCEMENTS.flush()
+
+
+def settings(staging: Path) -> Settings:
+    return Settings(
+        rest_port=0,
+        grpc_port=0,
+        log_level=LogLevel.WARNING,
+        enable_format_extensions=False,
+        upload_staging_dir=staging,
+    )
+
+
+if __name__ == "__main__":
+    end_with_standard_input()
+    accept_any_media_type()
+    job_ids = JobIds()
+    job_ids.keep_for_queries()
+    job_ids.keep_for_loads()
+    Announced(settings(Path(sys.argv[1]))).run_forever()
