@@ -34,7 +34,7 @@ def test_the_page_on_settings_has_every_variable_and_no_other() -> None:
     named = set(re.findall(r"`([A-Z][A-Z0-9_]{5,})`", read("settings.md")))
     levels = {"WARNING", "CRITICAL"}
 
-    assert named - levels == {name.upper() for name in Settings.model_fields} | {"ADMIN_API_KEY", "PORT"}
+    assert named - levels == {name.upper() for name in Settings.model_fields} | {"ADMIN_API_KEY"}
 
 
 def test_the_example_of_a_pipeline_is_one(tmp_path: Path) -> None:
