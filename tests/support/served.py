@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import httpx2
 
@@ -28,45 +29,25 @@ def free_port() -> int:
             return port
 
 
-class Server:
-    """`convergence serve` over one data folder; it may be killed and started again.
+class Program:
+    """A `convergence` command as a process; it may be killed and started again."""
 
-    Without a scheduler: a test that meets the hour of a schedule would find a run that it never asked for.
-    """
-
-    def __init__(self, data_dir: Path, **environment: str) -> None:
-        self.data_dir = data_dir
-        self.port = free_port()
-        self.log = data_dir.parent / "server.log"
-        self.environment = {
-            **os.environ,
-            "DATA_DIR": str(data_dir),
-            "CA_ROOT_API_KEY": ROOT_KEY,
-            "API_PORT": str(self.port),
-            "RATE_LIMIT_ENABLED": "false",
-            "METADATA_LOG_FLUSH_INTERVAL_SECONDS": "1",
-            **environment,
-        }
-        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
+    def __init__(self, *arguments: str, log: Path, environment: dict[str, str]) -> None:
+        self.arguments = arguments
+        self.log = log
+        self.environment = {**os.environ, **environment}
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Server:
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> Self:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "convergence", "serve", "--no-scheduler"],
-                env=self.environment,
-                stdout=log,
-                stderr=log,
+                [sys.executable, "-m", "convergence", *self.arguments], env=self.environment, stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with contextlib.suppress(httpx2.TransportError):
-                if self.client.get("/health/ready", timeout=5).status_code == 200:
-                    return self
-            if self._process.poll() is not None:
-                break
-            time.sleep(0.02)
-        raise AssertionError(f"the server did not start:\n{self.log.read_text()[-3000:]}")
+        return self
 
     def kill(self) -> None:
         self._process.send_signal(signal.SIGKILL)
@@ -78,9 +59,44 @@ class Server:
         return self._process.wait(timeout=40)
 
     def close(self) -> None:
-        self.client.close()
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running:
             self.kill()
+
+
+class Server(Program):
+    """`convergence serve` over one data folder.
+
+    Without a scheduler: a test that meets the hour of a schedule would find a run that it never asked for.
+    """
+
+    def __init__(self, data_dir: Path, *options: str, **environment: str) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        settings = {
+            "DATA_DIR": str(data_dir),
+            "CA_ROOT_API_KEY": ROOT_KEY,
+            "API_PORT": str(self.port),
+            "RATE_LIMIT_ENABLED": "false",
+            "METADATA_LOG_FLUSH_INTERVAL_SECONDS": "1",
+            **environment,
+        }
+        log = data_dir.parent / f"server-{self.port}.log"
+        super().__init__("serve", "--no-scheduler", *options, log=log, environment=settings)
+        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
+
+    def start(self) -> Self:
+        super().start()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.is_running:
+            with contextlib.suppress(httpx2.TransportError):
+                if self.client.get("/health/ready", timeout=5).status_code == 200:
+                    return self
+            time.sleep(0.02)
+        raise AssertionError(f"the server did not start:\n{self.log.read_text()[-3000:]}")
+
+    def close(self) -> None:
+        self.client.close()
+        super().close()
 
     def root(self, path: str, body: dict | None = None) -> dict:
         return self._ok(self.client.post(PREFIX + path, json=body, headers={"X-CA-Root-Key": ROOT_KEY}))
