@@ -61,7 +61,10 @@ class StateStore(Protocol):
     async def delete(self, key: str, /) -> None: ...
 
     def scan(self, prefix: str, /) -> AsyncIterator[Entry]:
-        """The values whose key starts with `prefix`, in order of key."""
+        """The values whose key starts with `prefix`, in order of key, each once.
+
+        What is written or deleted meanwhile may be seen as it was or as it is.
+        """
         ...
 
     async def count(

@@ -149,7 +149,15 @@ async def test_scan_survives_changes_while_it_runs(store):
         seen.append(entry.key)
         await store.delete(f"acme/run/{len(seen) * 2 - 1:02}")
 
-    assert seen == [f"acme/run/{n:02}" for n in range(0, 20, 2)]
+    assert seen == sorted(set(seen))
+    assert {f"acme/run/{n:02}" for n in range(0, 20, 2)} <= set(seen)
+
+
+async def test_scan_reads_more_than_one_page(store):
+    keys = [f"acme/run/{n:04}" for n in range(450)]
+    await asyncio.gather(*(store.compare_and_set(key, None, b"x") for key in keys))
+
+    assert [entry.key async for entry in store.scan("acme/run/")] == keys
 
 
 async def test_scan_of_nothing_is_empty(store):

@@ -1,0 +1,89 @@
+"""A Redis of the tests' own: started with a folder of its own, killed and started again at will, gone at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from served import free_port
+
+# Letting time pass: every moment that the store keeps moves into the past. ARGV: prefix, microseconds.
+_AGE = """
+for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do
+  local kind = redis.call('TYPE', key).ok
+  if kind == 'hash' and redis.call('HEXISTS', key, 'until') == 1 then
+    redis.call('HSET', key, 'until', redis.call('HGET', key, 'until') - ARGV[2])
+  elseif kind == 'zset' and string.sub(key, -4) == ':due' then
+    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+      redis.call('ZINCRBY', key, -ARGV[2], member)
+    end
+  end
+end
+"""
+
+
+class LocalRedis:
+    """One redis-server process. Every write is on the disk before it is answered."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> LocalRedis:
+        program = shutil.which("redis-server")
+        if program is None:
+            pytest.fail("redis-server is not installed: apt-get install redis-server", pytrace=False)
+        options = f"--port {self._port} --bind 127.0.0.1 --dir {self._folder} --appendonly yes --appendfsync always"
+        with (self._folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen([program, *options.split(), "--save", ""], stdout=log, stderr=log)
+        self._wait()
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL, as the machine does when memory ends."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def ensure_running(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+
+    def age(self, prefix: str, seconds: float) -> None:
+        """Move the moments that a store keeps into the past."""
+        with redis.Redis.from_url(self.url) as client:
+            client.eval(_AGE, 0, prefix, int(seconds * 1_000_000))
+
+    def flush(self) -> None:
+        with redis.Redis.from_url(self.url) as client:
+            client.flushall()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 20
+        with redis.Redis.from_url(self.url) as client:
+            while time.monotonic() < deadline and self._process.poll() is None:
+                with contextlib.suppress(redis.ConnectionError):
+                    if client.ping():
+                        return
+                time.sleep(0.01)
+        raise AssertionError(f"redis-server did not start:\n{(self._folder / 'redis.log').read_text()[-2000:]}")
+
+
+@contextlib.contextmanager
+def running_redis(folder: Path) -> Iterator[LocalRedis]:
+    server = LocalRedis(folder)
+    try:
+        yield server.start()
+    finally:
+        server.kill()
