@@ -241,6 +241,14 @@ def _warehouse(settings: Settings) -> Warehouse:
 
 
 def _state(settings: Settings, clock: Clock) -> StateStore:
+    if settings.lock_backend == "redis" and settings.redis_url is not None:
+        from convergence.state.redis import RedisStateStore
+
+        return RedisStateStore(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix)
+    if settings.lock_backend == "firestore":
+        from convergence.state.firestore import FirestoreStateStore
+
+        return FirestoreStateStore(settings.gcp_project_id, settings.firestore_lock_collection)
     if settings.lock_backend != "memory":
         raise _absent("LOCK_BACKEND", settings.lock_backend, "memory")
     from convergence.state.memory import MemoryStateStore
@@ -249,11 +257,16 @@ def _state(settings: Settings, clock: Clock) -> StateStore:
 
 
 def _queue(settings: Settings) -> Queue:
+    visibility = timedelta(seconds=settings.lease_seconds)
+    if settings.queue_backend == "redis" and settings.redis_url is not None:
+        from convergence.queue.redis import RedisQueue
+
+        return RedisQueue(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix, visibility=visibility)
     if settings.queue_backend != "local":
         raise _absent("QUEUE_BACKEND", settings.queue_backend, "local")
     from convergence.queue.local import LocalQueue
 
-    return LocalQueue(visibility=timedelta(seconds=settings.lease_seconds))
+    return LocalQueue(visibility=visibility)
 
 
 def _security(settings: Settings) -> Security:

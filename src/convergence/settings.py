@@ -175,6 +175,11 @@ class Settings(BaseSettings):
     def dataset_suffix(self) -> str:
         return DATASET_SUFFIXES[self.environment]
 
+    @property
+    def redis_prefix(self) -> str:
+        """What the keys of this deployment begin with, so that several can share a Redis."""
+        return f"{self.app_name}:{self.dataset_suffix}"
+
     @cached_property
     def kms_resource(self) -> str | None:
         """The full name of the Cloud KMS key: KMS_KEY_NAME, or put together from its four parts."""
@@ -258,13 +263,20 @@ def _relation_faults(settings: Settings) -> Iterator[Fault]:
             if getattr(settings, name) == "redis":
                 yield Fault(f"is needed by {name.upper()}=redis", key="REDIS_URL", expected="redis://host:port/db")
                 break
-    if settings.warehouse == "bigquery" and not settings.gcp_project_id:
-        yield Fault("is needed by WAREHOUSE=bigquery", key="GCP_PROJECT_ID", expected="a project id")
+    if not settings.gcp_project_id:
+        yield from _project_faults(settings)
     if not settings.configs_dir.is_dir():
         yield Fault("is not a folder", key="CONFIGS_DIR", expected="the folder with the pipelines")
     yield from _kms_faults(settings)
     for name in _URL_FIELDS:
         yield from _url_faults(name.upper(), getattr(settings, name))
+
+
+def _project_faults(settings: Settings) -> Iterator[Fault]:
+    users = {"warehouse": "bigquery", "lock_backend": "firestore", "secrets_backend": "gcp"}
+    needed = [f"{name.upper()}={value}" for name, value in users.items() if getattr(settings, name) == value]
+    if needed:
+        yield Fault(f"is needed by {', '.join(needed)}", key="GCP_PROJECT_ID", expected="a project id")
 
 
 def _kms_faults(settings: Settings) -> Iterator[Fault]:

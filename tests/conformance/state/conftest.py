@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from google_fakes.firestore import FakeFirestore, serving_firestore
 from redis_server import LocalRedis
 
 from convergence.kit.clock import ManualClock
 from convergence.state import StateStore
+from convergence.state.firestore import FirestoreStateStore
 from convergence.state.memory import MemoryStateStore
 from convergence.state.redis import RedisStateStore
 
@@ -53,6 +55,19 @@ class RedisSite:
 
 
 @dataclass(frozen=True)
+class FirestoreSite:
+    """Reached as the library's users reach an emulator; its server's time is the test's clock."""
+
+    clock: ManualClock
+
+    def open(self) -> StateStore:
+        return FirestoreStateStore("convergence-test", "pipeline_locks")
+
+    async def pass_time(self, duration: timedelta, /) -> None:
+        await self.clock.sleep(duration)
+
+
+@dataclass(frozen=True)
 class Backend:
     name: str
     build: Callable[[pytest.FixtureRequest], Site]
@@ -71,10 +86,16 @@ def _redis(request: pytest.FixtureRequest) -> Site:
     return RedisSite(request.getfixturevalue("local_redis"))
 
 
+def _firestore(request: pytest.FixtureRequest) -> Site:
+    request.getfixturevalue("fake_firestore")
+    return FirestoreSite(request.getfixturevalue("clock"))
+
+
 BACKENDS = (
     Backend("memory", _memory, survives_restart=False),
     Backend("memory-file", _memory_file),
     Backend("redis", _redis),
+    Backend("firestore", _firestore),
 )
 
 
@@ -82,6 +103,14 @@ BACKENDS = (
 def clock() -> ManualClock:
     """The clock of the stores that have none of their own."""
     return ManualClock(MORNING)
+
+
+@pytest.fixture
+def fake_firestore(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeFirestore]:
+    fake = FakeFirestore(clock.now)
+    with serving_firestore(fake) as address:
+        monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", address)
+        yield fake
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
