@@ -49,6 +49,8 @@ _EXPECTED: Final = {
 }
 _KMS_PARTS: Final = ("kms_project_id", "kms_location", "kms_keyring", "kms_key")
 _KMS_NAME: Final = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+", re.ASCII)
+_QUEUE_NAME: Final = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/queues/[A-Za-z0-9-]{1,100}", re.ASCII)
+_ACCOUNT_NAME: Final = re.compile(r"[^@\s]+@[^@\s]+", re.ASCII)
 _LOCAL_NAMES: Final = ("localhost", ".localhost", ".local", ".internal", ".localdomain")
 _LINK_LOCAL_NAMES: Final = ("metadata.google.internal", "metadata.goog", "metadata")
 
@@ -130,6 +132,12 @@ class Settings(BaseSettings):
     lock_timeout_seconds: Seconds = 3600
     firestore_lock_collection: str = "pipeline_locks"
     redis_url: SecretStr | None = None
+    cloud_tasks_queue: str | None = None
+    cloud_tasks_target_url: str | None = None
+    cloud_tasks_service_account: str | None = None
+    cloud_tasks_audience: str | None = None
+    cloud_tasks_deadline_seconds: int = Field(default=1800, ge=15, le=1800)
+    cloud_tasks_api_endpoint: str | None = None
 
     secrets_backend: Literal["env", "file", "gcp"] = "env"
     secrets_base_path: Path | None = None
@@ -268,6 +276,8 @@ def _relation_faults(settings: Settings) -> Iterator[Fault]:
     if not settings.configs_dir.is_dir():
         yield Fault("is not a folder", key="CONFIGS_DIR", expected="the folder with the pipelines")
     yield from _kms_faults(settings)
+    yield from _cloud_tasks_faults(settings)
+    yield from _process_faults(settings)
     for name in _URL_FIELDS:
         yield from _url_faults(name.upper(), getattr(settings, name))
 
@@ -286,6 +296,37 @@ def _kms_faults(settings: Settings) -> Iterator[Fault]:
     elif settings.kms_backend == "gcp" and not settings.kms_resource:
         missing = ", ".join(name.upper() for name in _KMS_PARTS if not getattr(settings, name))
         yield Fault("is needed by KMS_BACKEND=gcp", key="KMS_KEY_NAME", expected=f"{form}, or {missing}")
+
+
+def _cloud_tasks_faults(settings: Settings) -> Iterator[Fault]:
+    if settings.queue_backend != "cloud_tasks":
+        return
+    for key, value, form, expected in (
+        ("CLOUD_TASKS_QUEUE", settings.cloud_tasks_queue, _QUEUE_NAME, "projects/P/locations/L/queues/Q"),
+        ("CLOUD_TASKS_SERVICE_ACCOUNT", settings.cloud_tasks_service_account, _ACCOUNT_NAME, "an e-mail address"),
+    ):
+        if value is None:
+            yield Fault("is needed by QUEUE_BACKEND=cloud_tasks", key=key, expected=expected)
+        elif not form.fullmatch(value):
+            yield Fault("cannot be read", key=key, expected=expected)
+    if settings.cloud_tasks_target_url is None:
+        expected = "the worker's URL, without a path"
+        yield Fault("is needed by QUEUE_BACKEND=cloud_tasks", key="CLOUD_TASKS_TARGET_URL", expected=expected)
+    elif _host(settings.cloud_tasks_target_url) is None:
+        yield Fault("is not a base URL", key="CLOUD_TASKS_TARGET_URL", expected="https://host[:port]")
+
+
+def _process_faults(settings: Settings) -> Iterator[Fault]:
+    """Several server processes share what is outside of them, and nothing else."""
+    alone = {
+        "WAREHOUSE": settings.warehouse == "duckdb" and "bigquery",
+        "LOCK_BACKEND": settings.lock_backend == "memory" and "redis or firestore",
+        "QUEUE_BACKEND": settings.queue_backend == "local" and "redis or cloud_tasks",
+    }
+    wanted = [f"{name}={shared}" for name, shared in alone.items() if shared]
+    if settings.api_workers > 1 and wanted:
+        problem = f"{settings.api_workers} processes cannot share what one of them owns"
+        yield Fault(problem, key="API_WORKERS", expected=f"1, or {', '.join(wanted)}")
 
 
 def _url_faults(key: str, url: str) -> Iterator[Fault]:
@@ -311,6 +352,10 @@ def _production_faults(settings: Settings) -> Iterator[Fault]:
         yield Fault(f"is {settings.kms_backend}", key="KMS_BACKEND", expected="gcp")
     if any("*" in origin for origin in settings.cors_origins):
         yield Fault("has a *", key="CORS_ORIGINS", expected="the origins by name")
+    if settings.cloud_tasks_api_endpoint is not None:
+        yield Fault("is set", key="CLOUD_TASKS_API_ENDPOINT", expected="nothing: it is for an emulator")
+    if settings.queue_backend == "cloud_tasks" and not (settings.cloud_tasks_target_url or "").startswith("https://"):
+        yield Fault("is not encrypted", key="CLOUD_TASKS_TARGET_URL", expected="https://")
     for name in _URL_FIELDS:
         yield from _production_url_faults(name.upper(), getattr(settings, name))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Final
 
 import structlog
@@ -103,12 +103,13 @@ def _lifespan(settings: Settings, operator_key: str | None, *, work: bool, sched
             log.warning("CA_ROOT_API_KEY is not set: nobody can bootstrap or onboard over HTTP")
         async with open_platform(settings) as platform:
             app.state.platform = platform
-            app.state.gate = Gate(settings, platform.organizations, Throttle(settings), operator_key)
-            if work:
-                platform.start_work()
-            if schedule:
-                platform.start_scheduler()
-            yield
+            async with aclosing(Throttle(settings)) as throttle:
+                app.state.gate = Gate(settings, platform.organizations, throttle, operator_key)
+                if work:
+                    platform.start_work()
+                if schedule:
+                    platform.start_scheduler()
+                yield
 
     return lifespan
 

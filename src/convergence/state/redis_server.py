@@ -31,7 +31,7 @@ class RedisServer:
             ConfigError: no address of a Redis, or the driver is not installed.
         """
         self._what = what
-        self._client = _open_client(url, connections)
+        self._client = open_client(url, connections=connections)
         self._place = _place(url)
         self._is_closed = False
 
@@ -79,7 +79,12 @@ class RedisServer:
         return StoreUnavailable(f"the {self._what} at {self._place} {reason}", hint=hint)
 
 
-def _open_client(url: str, connections: int) -> Redis:
+def open_client(url: str, *, connections: int, answer_seconds: float = _ANSWER_SECONDS) -> Redis:
+    """A client that connects when it is first used, waits for no more than it is told, and sends nothing twice.
+
+    Raises:
+        ConfigError: no address of a Redis, or the driver is not installed.
+    """
     try:
         from redis.asyncio import BlockingConnectionPool, Redis
         from redis.asyncio.retry import Retry
@@ -91,11 +96,11 @@ def _open_client(url: str, connections: int) -> Redis:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections,
-            timeout=_ANSWER_SECONDS,
+            timeout=answer_seconds,
             protocol=2,
             retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=_CONNECT_SECONDS,
-            socket_timeout=_ANSWER_SECONDS,
+            socket_connect_timeout=min(_CONNECT_SECONDS, answer_seconds),
+            socket_timeout=answer_seconds,
         )
     except ValueError:
         # The driver quotes the address, which may hold a password.
