@@ -67,6 +67,12 @@ def test_the_defaults_are_those_of_the_reference() -> None:
         "lock_timeout_seconds": 3600,
         "firestore_lock_collection": "pipeline_locks",
         "redis_url": None,
+        "cloud_tasks_queue": None,
+        "cloud_tasks_target_url": None,
+        "cloud_tasks_service_account": None,
+        "cloud_tasks_audience": None,
+        "cloud_tasks_deadline_seconds": 1800,
+        "cloud_tasks_api_endpoint": None,
         "secrets_backend": "env",
         "secrets_base_path": None,
         "kms_backend": "local",
@@ -378,3 +384,37 @@ def test_what_is_not_plainly_a_base_url_is_refused(url: str) -> None:
 @pytest.mark.parametrize("url", ["https://api.openai.com/v1", "https://8.8.8.8/v1", "https://eu.api.openai.com:8443"])
 def test_public_hosts_are_taken_in_production(url: str) -> None:
     check_production(load_settings({**SAFE, "OPENAI_BASE_URL": url}))
+
+
+def test_cloud_tasks_names_everything_it_needs_at_once() -> None:
+    assert faults({"QUEUE_BACKEND": "cloud_tasks", "CLOUD_TASKS_QUEUE": "my-queue"}) == {
+        "CLOUD_TASKS_QUEUE": "projects/P/locations/L/queues/Q",
+        "CLOUD_TASKS_SERVICE_ACCOUNT": "an e-mail address",
+        "CLOUD_TASKS_TARGET_URL": "the worker's URL, without a path",
+    }
+
+
+def test_production_takes_no_emulator_and_delivers_to_https_alone() -> None:
+    environ = {
+        "QUEUE_BACKEND": "cloud_tasks",
+        "CLOUD_TASKS_QUEUE": "projects/p/locations/l/queues/q",
+        "CLOUD_TASKS_SERVICE_ACCOUNT": "tasks@p.iam.gserviceaccount.com",
+        "CLOUD_TASKS_TARGET_URL": "http://worker.example",
+        "CLOUD_TASKS_API_ENDPOINT": "127.0.0.1:8085",
+    }
+
+    assert production_faults(environ).keys() == {"CLOUD_TASKS_TARGET_URL", "CLOUD_TASKS_API_ENDPOINT"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "1, or WAREHOUSE=bigquery, LOCK_BACKEND=redis or firestore, QUEUE_BACKEND=redis or cloud_tasks"),
+        (
+            {"WAREHOUSE": "bigquery", "GCP_PROJECT_ID": "p", "LOCK_BACKEND": "firestore"},
+            "1, or QUEUE_BACKEND=redis or cloud_tasks",
+        ),
+    ],
+)
+def test_several_processes_share_nothing_that_one_of_them_owns(environ: dict[str, str], expected: str) -> None:
+    assert faults({"API_WORKERS": "2", **environ}) == {"API_WORKERS": expected}
