@@ -8,7 +8,7 @@ EMULATOR_STAMP := $(EMULATOR)/.installed
 EMULATION := tests/support/bigquery_emulation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test bigquery-emulator check format bench constraints clean
+.PHONY: help setup demo serve test bigquery-emulator check check-image format bench constraints clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ check: $(STAMP)  ## ruff, mypy, import-linter, configs
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/validate_configs.py
+
+check-image:  ## Build the image from Debian's packages and run it once
+	@infrastructure/checks/image.sh
 
 format: $(STAMP)  ## Format and fix what can be fixed
 	@$(BIN)/ruff format .
