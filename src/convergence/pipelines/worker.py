@@ -10,7 +10,15 @@ from datetime import timedelta
 import structlog
 
 from convergence.catalog import Catalog
-from convergence.errors import ConfigError, ConvergenceError, LeaseLost, NotFound, StepFailed, StoreUnavailable
+from convergence.errors import (
+    ConfigError,
+    ConvergenceError,
+    LeaseLost,
+    NotFound,
+    StepFailed,
+    StoreUnavailable,
+    TransientError,
+)
 from convergence.kit import metrics
 from convergence.kit.clock import Clock
 from convergence.kit.ids import new_id
@@ -25,6 +33,7 @@ from convergence.state import Lease, StateStore
 log = structlog.get_logger(__name__)
 
 _CLAIM_WAIT = timedelta(seconds=1)
+_NEVER_SECONDS = 366 * 86_400.0
 _BUSY_DELAY = timedelta(seconds=1)  # until a run whose pipeline or slot is taken is looked at again
 
 
@@ -66,7 +75,7 @@ class Worker:
         self.progress: Progress = lambda _step, _rows: None
 
     async def run(self) -> None:
-        """Work until `stop`. Where the queue pushes, its messages arrive by `work` and only the sweeper runs here."""
+        """Work until `stop`. Where the queue pushes, its messages arrive by `take` and only the sweeper runs here."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sweep_forever(), name="sweeper")
             if isinstance(self._queue, PullQueue):
@@ -98,19 +107,29 @@ class Worker:
                 log.exception("message not handled")
                 await self._clock.sleep(_BUSY_DELAY)
 
-    async def work(self, message: Message) -> None:
+    async def take(self, message: Message, /, *, within: timedelta) -> None:
+        """Handle a message that was pushed here; a run that takes longer than `within` is handed back.
+
+        Raises:
+            TransientError: this worker is stopping, or has no room; the message is to be delivered again.
+        """
+        if self._is_stopping.is_set() or len(self._executions) >= self._concurrency:
+            raise TransientError("this worker takes no more now", code="worker_busy", retry_after=1)
+        await self.work(message, within=within)
+
+    async def work(self, message: Message, /, *, within: timedelta | None = None) -> None:
         """Handle one message: execute its run, or put it off."""
         run = await self._runs.find_hot(message.org_slug, message.run_id)
         if run is None or run.status.is_final:
             await self._queue.done(message)
             return
-        delay = await self._attempt(run, message)
+        delay = await self._attempt(run, message, within)
         if delay is None:
             await self._queue.done(message)
         else:
             await self._queue.retry(message, delay=delay)
 
-    async def _attempt(self, run: RunRecord, message: Message) -> timedelta | None:
+    async def _attempt(self, run: RunRecord, message: Message, within: timedelta | None) -> timedelta | None:
         """Execute the run; None when it has ended or is another's, else when to look again."""
         now = self._clock.now()
         if run.not_before is not None and run.not_before > now:
@@ -123,7 +142,7 @@ class Worker:
         try:
             if not await self._take_slot(run):
                 return _BUSY_DELAY
-            outcome = await self._own(run, lease, message)
+            outcome = await self._own(run, lease, message, within)
         finally:
             await self._state.release(lease)
         return await self._settle(run, outcome)
@@ -143,7 +162,7 @@ class Worker:
         plan = await self._organizations.plan(self._organizations.scope(run.org_slug))
         return await self._quotas.take_slot(run.org_slug, run.run_id, plan)
 
-    async def _own(self, run: RunRecord, lease: Lease, message: Message) -> Outcome:
+    async def _own(self, run: RunRecord, lease: Lease, message: Message, within: timedelta | None) -> Outcome:
         fence = await next_fence(self._state, run.org_slug, self._clock)
         try:
             run = await self._runs.update(run.org_slug, run.run_id, lambda record: _take(record, fence))
@@ -151,21 +170,44 @@ class Worker:
                 return Outcome.FINISHED
             pipeline = self._catalog.find(run.pipeline_id)
         except (NotFound, ConfigError) as error:
-            reason = StepFailed(f"pipeline {run.pipeline_id} cannot be loaded: {error.message}", code=error.code)
-            await self._quotas.release(run.org_slug, run.run_id)
-            await self._runs.update(run.org_slug, run.run_id, lambda record: self._give_up(record, reason))
-            return Outcome.FINISHED
+            text = f"pipeline {run.pipeline_id} cannot be loaded: {error.message}"
+            return await self._abandon(run, StepFailed(text, code=error.code))
+        if run.attempt > pipeline.retry_attempts:  # counted by _count_vain alone
+            return await self._abandon(run, _too_long_to_deliver(run))
         execution = Execution(run, pipeline, progress=self.progress)
-        self._executions[run.run_id] = execution
-        if run.is_cancel_requested:
+        outcome = await self._execute(execution, lease, message, within)
+        if outcome is Outcome.RELEASED and not self._is_stopping.is_set():
+            await self._count_vain(run, execution)
+        return outcome
+
+    async def _execute(self, execution: Execution, lease: Lease, message: Message, within: timedelta | None) -> Outcome:
+        run_id = execution.run.run_id
+        self._executions[run_id] = execution
+        if execution.run.is_cancel_requested:
             execution.stop(StopReason.CANCEL)
-        beat = asyncio.create_task(self._keep_alive(execution, lease, message), name=f"heartbeat-{run.run_id}")
+        if self._is_stopping.is_set():
+            execution.stop(StopReason.SHUTDOWN)
+        beat = asyncio.create_task(self._keep_alive(execution, lease, message), name=f"heartbeat-{run_id}")
+        seconds = within.total_seconds() if within is not None else _NEVER_SECONDS
+        alarm = asyncio.get_running_loop().call_later(seconds, execution.stop, StopReason.SHUTDOWN)
         try:
             return await self._executor.execute(execution)
         finally:
+            alarm.cancel()
             beat.cancel()
-            if self._executions.get(run.run_id) is execution:
-                del self._executions[run.run_id]
+            if self._executions.get(run_id) is execution:
+                del self._executions[run_id]
+
+    async def _count_vain(self, before: RunRecord, execution: Execution) -> None:
+        """A delivery that ran out of time without ending one step is an attempt, or it would be repeated for ever."""
+        if _ended(execution.run) == _ended(before):
+            run = execution.run
+            await self._runs.update(run.org_slug, run.run_id, _count_attempt, fence=run.fence)
+
+    async def _abandon(self, run: RunRecord, reason: StepFailed) -> Outcome:
+        await self._quotas.release(run.org_slug, run.run_id)
+        await self._runs.update(run.org_slug, run.run_id, lambda record: self._give_up(record, reason))
+        return Outcome.FINISHED
 
     def _give_up(self, run: RunRecord, reason: StepFailed) -> None:
         run.status, run.end_time = RunStatus.FAILED, self._clock.now()
@@ -261,6 +303,24 @@ async def next_fence(state: StateStore, org_slug: str, clock: Clock) -> int:
 def _take(run: RunRecord, fence: int) -> None:
     if not run.status.is_final:
         run.fence = fence
+
+
+def _count_attempt(run: RunRecord) -> None:
+    if not run.status.is_final:
+        run.attempt += 1
+
+
+def _ended(run: RunRecord) -> int:
+    return sum(step.status.is_final for step in run.steps)
+
+
+def _too_long_to_deliver(run: RunRecord) -> StepFailed:
+    step = next((step.step_id for step in run.steps if not step.status.is_final), "a step")
+    return StepFailed(
+        f"step {step} does not end within one delivery of the queue",
+        code="delivery_timeout",
+        hint="Ask for fewer days, raise CLOUD_TASKS_DEADLINE_SECONDS, or let workers pull: QUEUE_BACKEND=redis.",
+    )
 
 
 async def _wait(event: asyncio.Event, duration: timedelta) -> None:

@@ -1,5 +1,5 @@
 """Wake-up calls for workers. Losing or doubling one is harmless: the run record is the truth."""
 
-from convergence.queue.protocol import Message, PullQueue, Queue
+from convergence.queue.protocol import Message, PullQueue, PushQueue, Queue
 
-__all__ = ["Message", "PullQueue", "Queue"]
+__all__ = ["Message", "PullQueue", "PushQueue", "Queue"]

@@ -48,3 +48,20 @@ class PullQueue(Queue, Protocol):
     async def claim(self, /, *, wait: timedelta) -> Message | None:
         """The next message, round-robin over organizations; None after `wait`. It comes again unless done."""
         ...
+
+
+@runtime_checkable
+class PushQueue(Queue, Protocol):
+    """A queue that sends each message as an HTTP request; its 2xx answer is what `done` is to others."""
+
+    @property
+    def patience(self) -> timedelta:
+        """How long a delivery may take. Whatever is not answered by then is delivered again."""
+        ...
+
+    async def check_sender(self, token: str, /) -> None:
+        """
+        Raises:
+            Unauthenticated: the delivery is not of this queue.
+        """
+        ...
