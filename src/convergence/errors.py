@@ -17,6 +17,7 @@ ConvergenceError(message, code, hint, fields)
 │   ├── ProviderUnavailable  429, 5xx, resets, timeouts, an open breaker
 │   ├── WarehouseBusy        another writer; nothing was written
 │   ├── StoreUnavailable     state store or queue cannot be reached
+│   ├── SecretsUnavailable   key management or secret store cannot be reached, or refuses us
 │   └── LeaseLost            a newer owner holds the run; stop and write nothing
 ├── TerminalError            later cannot help
 │   ├── ProviderRejected     401, 403 and other 4xx of a provider
@@ -192,6 +193,12 @@ class StoreUnavailable(TransientError):
     """The state store or the queue cannot be reached."""
 
     code = "store_unavailable"
+
+
+class SecretsUnavailable(TransientError):
+    """The key management or the secret store cannot be reached, or refuses this process."""
+
+    code = "secrets_unavailable"
 
 
 class LeaseLost(TransientError):

@@ -42,6 +42,7 @@ STATUSES: Final[Mapping[type[ConvergenceError], int]] = MappingProxyType(
         errors.ProviderUnavailable: 503,
         errors.WarehouseBusy: 503,
         errors.StoreUnavailable: 503,
+        errors.SecretsUnavailable: 503,
         errors.LeaseLost: 503,
         errors.TerminalError: 500,
         errors.ProviderRejected: 502,

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -23,6 +23,11 @@ _BROKEN_HINT = "Restore the file from a backup. Without it no stored credential 
 
 class KeyManagement(Protocol):
     """Wraps data keys, bound to associated data. May block on a network: call it outside the event loop."""
+
+    @property
+    def key_version(self) -> str:
+        """The version that wraps now."""
+        ...
 
     def wrap(self, data_key: bytes, associated: bytes, /) -> tuple[bytes, str]:
         """The wrapped key and the name of the key version that wrapped it."""
@@ -49,6 +54,15 @@ class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return max(self.keys, key=int)
 
 
+@runtime_checkable
+class RotatingKeys(Protocol):
+    """Key management that makes its own versions; Cloud KMS does so by its schedule, and needs a role that we lack."""
+
+    def rotate(self) -> str:
+        """Add a version that wraps from now on; older ones keep opening. The new version's name."""
+        ...
+
+
 class LocalKms:
     """Key versions in one file, 0600 in a folder 0700, created when first needed.
 
@@ -68,7 +82,6 @@ class LocalKms:
 
     @property
     def key_version(self) -> str:
-        """The version that wraps now."""
         return _PREFIX + self._file.primary
 
     def wrap(self, data_key: bytes, associated: bytes, /) -> tuple[bytes, str]:
@@ -99,10 +112,7 @@ class LocalKms:
 
     def derive(self, purpose: str) -> bytes:
         """32 bytes for one purpose, the same in every process that has the file."""
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-        return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"convergence/{purpose}".encode()).derive(self._file.root)
+        return derive_key(self._file.root, purpose)
 
     def _key(self, key_version: str) -> bytes:
         version = key_version.removeprefix(_PREFIX)
@@ -115,6 +125,14 @@ class LocalKms:
                 f"key version {key_version[:80]!r} is not in {self._path}",
                 hint="Restore the key file that sealed it, or store the credential again.",
             ) from error
+
+
+def derive_key(root: bytes, purpose: str) -> bytes:
+    """32 bytes for one purpose: HKDF-SHA-256 of a root that never rotates."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"convergence/{purpose}".encode()).derive(root)
 
 
 def _ensure_private_folder(folder: Path) -> None:
