@@ -25,8 +25,8 @@ from rich.table import Table
 
 from contestants.task import DIMENSIONS, Outcome, Task
 from convergence.kit.window import Window, midnight
-from convergence.processors.openai._reading import PAGE_BYTES
 from convergence.simulator import SimulatorProcess
+from convergence.steps.reports import PAGE_BYTES
 
 HERE = Path(__file__).parent
 FOLDER = HERE.parent / ".benchmarks"

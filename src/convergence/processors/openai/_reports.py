@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 from convergence.connectors.layout import FieldSpec, PageLayout
+from convergence.kit.window import Window, midnight
+from convergence.processors.openai._client import PROVIDER
+from convergence.steps.reports import BUCKET_START, Report
 
 _COMPLETION_TOKENS = (
     "input_tokens", "output_tokens", "input_cached_tokens", "input_cache_write_tokens", "input_uncached_tokens",
@@ -14,33 +14,30 @@ _COMPLETION_TOKENS = (
     "output_image_tokens", "num_model_requests",
 )  # fmt: skip
 _CALLER = ("project_id", "user_id", "api_key_id")
-_BUCKET = (FieldSpec("start_time", type="TIMESTAMP", required=True),)
+_BUCKET = (FieldSpec(BUCKET_START, type="TIMESTAMP", required=True),)
 _EXPECTED = frozenset({"object", "end_time", "organization_id"})
 
 
-@dataclass(frozen=True)
-class Report:
-    """One report endpoint. `dimensions` is what it is grouped by, `fields` what its rows hold."""
+def _build_params(dimensions: tuple[str, ...], window: Window) -> list[tuple[str, str]]:
+    """One bucket a day, as many as the window has: the parameters stay the same from page to page."""
+    return [
+        ("start_time", str(int(midnight(window.start).timestamp()))),
+        ("end_time", str(int(midnight(window.end).timestamp()))),
+        ("bucket_width", "1d"),
+        ("limit", str(len(window))),
+        *(("group_by", dimension) for dimension in dimensions),
+    ]
 
-    name: str
-    path: str
-    dimensions: tuple[str, ...]
-    fields: tuple[FieldSpec, ...]
 
-    @cached_property
-    def layout(self) -> PageLayout:
-        return PageLayout(result_fields=self.fields, bucket_fields=_BUCKET, expected=_EXPECTED)
-
-    @property
-    def group_by(self) -> str:
-        """The grouping as it is kept beside every row."""
-        return ",".join(self.dimensions)
+def _report(name: str, path: str, dimensions: tuple[str, ...], fields: tuple[FieldSpec, ...]) -> Report:
+    layout = PageLayout(result_fields=fields, bucket_fields=_BUCKET, expected=_EXPECTED)
+    return Report(PROVIDER, name, path, dimensions, layout, _build_params)
 
 
 def _usage(name: str, dimensions: tuple[str, ...], measures: tuple[str, ...]) -> Report:
     texts = tuple(FieldSpec(column, type="BOOL" if column == "batch" else "STRING") for column in dimensions)
     counts = tuple(FieldSpec(column, type="INT64", non_negative=True) for column in measures)
-    return Report(name, f"/organization/usage/{name}", dimensions, texts + counts)
+    return _report(name, f"/organization/usage/{name}", dimensions, texts + counts)
 
 
 USAGE_REPORTS = (
@@ -68,7 +65,7 @@ def build_cost_report(dimensions: tuple[str, ...]) -> Report:
         FieldSpec("quantity", type="NUMERIC"),
         FieldSpec("quantity_unit"),
     )
-    return Report("costs", "/organization/costs", dimensions, fields)
+    return _report("costs", "/organization/costs", dimensions, fields)
 
 
 COSTS_BY_KEY = build_cost_report(("project_id", "api_key_id", "line_item"))

@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 
-from convergence.costs.pricebook import DEFAULT_TIER, Price, PriceBook
+from convergence.costs.pricebook import DEFAULT_TIER, PriceBook
+from convergence.costs.pricing import Quote, TokenClass, read_rate
 
 _BASE_TIERS = frozenset({"default", "auto", "standard", "scale"})
-
-
-@dataclass(frozen=True, slots=True)
-class TokenClass:
-    """A class. The first of `rates` that a price has is its price per `per` units.
-
-    `tool` is the price book's entry where the class has no model or the model's entry has none of the rates.
-    """
-
-    name: str
-    rates: tuple[str, ...]
-    batch_rates: tuple[str, ...] = ()
-    per: int = 1_000_000
-    pricing_unit: str = "1000000 Tokens"
-    tool: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """A list price and where it stands in the book."""
-
-    unit_price: Decimal
-    per: int
-    pricing_unit: str
-    currency: str
-    version: str
 
 
 _INPUT, _BATCH_INPUT = "input_per_million", "batch_input_per_million"
@@ -74,16 +47,8 @@ def quote(
     tier = DEFAULT_TIER if batch or service_tier is None or service_tier in _BASE_TIERS else service_tier
     found = book.find(model, day, service_tier=tier) if model is not None else None
     rates = wanted.batch_rates if batch and wanted.batch_rates else wanted.rates
-    return _read_rate(found, wanted, rates) or _read_tool_rate(book, wanted, day)
+    return read_rate(found, wanted, rates) or _read_tool_rate(book, wanted, day)
 
 
 def _read_tool_rate(book: PriceBook, wanted: TokenClass, day: date) -> Quote | None:
-    return _read_rate(book.find(wanted.tool, day), wanted, wanted.rates) if wanted.tool is not None else None
-
-
-def _read_rate(price: Price | None, wanted: TokenClass, rates: tuple[str, ...]) -> Quote | None:
-    for rate in rates if price is not None else ():
-        assert price is not None  # noqa: S101 (for the type checker)
-        if rate in price.rates:
-            return Quote(price.rates[rate], wanted.per, wanted.pricing_unit, price.currency, price.version)
-    return None
+    return read_rate(book.find(wanted.tool, day), wanted, wanted.rates) if wanted.tool is not None else None

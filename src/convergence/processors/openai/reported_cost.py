@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.connectors import ProviderClient
-from convergence.errors import ProviderRejected, TooLarge
+from convergence.errors import ProviderRejected
 from convergence.kit.clock import today
 from convergence.kit.window import Window
-from convergence.processors.openai._reading import (
+from convergence.processors.openai._client import open_client
+from convergence.processors.openai._reports import COSTS_BY_KEY, COSTS_BY_PROJECT
+from convergence.steps import StepContext, StepResult
+from convergence.steps.loading import DayLoad, Fetched
+from convergence.steps.reports import (
     Reading,
-    WindowSizes,
     build_rows,
     choose_window,
     collapse_repeats,
-    open_client,
+    load_windows,
     read_report,
 )
-from convergence.processors.openai._reports import COSTS_BY_KEY, COSTS_BY_PROJECT
-from convergence.steps import StepContext, StepResult
-from convergence.steps.loading import DayLoad, Fetched, Published, publish_days
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,19 +53,9 @@ class ReportedCostProcessor:
         config = Config.model_validate(step_config)
         client = await open_client(context, config.requests_per_second)
         whole = choose_window(context, config.restatement_days)
+        source = _CostSource(context, client)
         load = DayLoad(TABLE, STREAM, amount_column="amount")
-        total, source = Published(), _CostSource(context, client)
-        sizes = WindowSizes(config.window_days)
-        for window in sizes.cut(whole):
-            try:
-                fetched = await source.read(window)
-            except TooLarge:
-                if not sizes.shrink(window):
-                    raise
-                continue
-            sizes.grow(window, source.bytes_read)
-            total.extend(await publish_days(context, load, fetched, fetch_again=source.read))
-            context.report(total.rows)
+        total = await load_windows(context, load, source, whole, most_days=config.window_days)
         total.check()
         return StepResult(total.rows, {**total.metadata, "group_by": source.report.group_by}, source.warnings)
 
@@ -95,7 +85,7 @@ class _CostSource:
         self.bytes_read = reading.bytes_read
         schema = self._context.catalog.schema(TABLE)
         rows = _upper_currency(build_rows([reading], schema, {}, today(self._context.clock)))
-        return Fetched(window, collapse_repeats(rows, _GROUP, "cost rows"), reading.rejects)
+        return Fetched(window, collapse_repeats(rows, _GROUP, "OpenAI cost rows"), reading.rejects)
 
     async def _read_report(self, window: Window) -> Reading:
         try:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from convergence.costs.subscriptions import build_months, initialize_plans, list_plans, next_month
 from convergence.kit.window import Window
-from convergence.processors.openai._reading import PROVIDER
+from convergence.processors.openai._client import PROVIDER
 from convergence.steps import StepContext, StepResult
 from convergence.steps.loading import DayLoad, Fetched, publish_days
 

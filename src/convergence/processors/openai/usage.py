@@ -13,18 +13,19 @@ from convergence.errors import ConvergenceError, TooLarge
 from convergence.kit.clock import today
 from convergence.kit.jsontext import dumps
 from convergence.kit.window import Window
-from convergence.processors.openai._reading import (
+from convergence.processors.openai._client import open_client
+from convergence.processors.openai._reports import USAGE_REPORTS
+from convergence.steps import StepContext, StepResult
+from convergence.steps.loading import DayLoad, Fetched, Published, Rejected, publish_days
+from convergence.steps.reports import (
     Reading,
+    Report,
     WindowSizes,
     build_rows,
     choose_window,
     collapse_repeats,
-    open_client,
     read_report,
 )
-from convergence.processors.openai._reports import USAGE_REPORTS, Report
-from convergence.steps import StepContext, StepResult
-from convergence.steps.loading import DayLoad, Fetched, Published, Rejected, publish_days
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -149,7 +150,7 @@ class _UsageSource:
         constants = {report.name: {"endpoint": report.name} for report in self._reports}
         rows = build_rows(readings, schema, constants, today(self._context.clock))
         rows, impossible = split_impossible(rows)
-        rows = collapse_repeats(rows, DIMENSIONS, "usage rows")
+        rows = collapse_repeats(rows, DIMENSIONS, "OpenAI usage rows")
         return rows, [reject for reading in readings for reject in reading.rejects] + impossible
 
     async def _read_report(self, report: Report, window: Window) -> Reading:

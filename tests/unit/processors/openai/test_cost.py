@@ -8,10 +8,10 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
+from convergence.costs.conservation import check_conservation
 from convergence.costs.pricebook import Price, PriceBook
 from convergence.errors import DataQualityError
 from convergence.processors.openai._token_classes import quote
-from convergence.processors.openai.cost import check_conservation
 
 DAY = date(2026, 11, 1)
 BOOK = PriceBook(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from convergence.processors.openai.directory import build_changes
+from convergence.costs.directory import build_changes
 
 TODAY = date(2026, 11, 1)
 ADA = {"user_id": "u", "person": "ada@example.com"}

@@ -11,8 +11,8 @@ import pytest
 from convergence.connectors import Page
 from convergence.errors import ProviderMisbehaved, ProviderRejected
 from convergence.kit.window import Window, midnight
-from convergence.processors.openai._reading import PAGE_BYTES, WindowSizes, read_report
 from convergence.processors.openai._reports import COSTS_BY_KEY
+from convergence.steps.reports import PAGE_BYTES, WindowSizes, read_report
 
 DAY = date(2026, 11, 1)
 WINDOW = Window.inclusive(DAY, date(2026, 11, 2))

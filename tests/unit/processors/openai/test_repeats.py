@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from convergence.errors import ProviderMisbehaved
-from convergence.processors.openai._reading import collapse_repeats
+from convergence.steps.reports import collapse_repeats
 
 DAY = date(2026, 11, 1)
 SCHEMA = pa.schema([("usage_date", pa.date32()), ("project_id", pa.string()), ("amount", pa.decimal128(38, 9))])

@@ -1,21 +1,21 @@
-"""Reading a window of a report: every page of it, as columns."""
+"""Reports in daily buckets, read a window at a time: every page of it, as columns."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from calendar import monthrange
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from convergence.connectors import CursorToken, ProviderClient, bearer
+from convergence.connectors import CursorToken, PageLayout, ProviderClient
 from convergence.connectors.decode import DecodedPage, decode_page
-from convergence.errors import ProviderMisbehaved, ProviderRejected
+from convergence.errors import ProviderMisbehaved, ProviderRejected, TooLarge
 from convergence.kit.clock import today
 from convergence.kit.window import Window, midnight
-from convergence.processors.openai._reports import Report
-from convergence.steps import StepContext
-from convergence.steps.loading import Rejected
+from convergence.steps.context import StepContext
+from convergence.steps.loading import DayLoad, Fetched, Published, Rejected, publish_days
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,9 +23,31 @@ if TYPE_CHECKING:
     from convergence.catalog.schemas import TableSchema
     from convergence.connectors.strict_rows import Reject
 
-PROVIDER = "openai"
+BUCKET_START = "start_time"
+"""The column of a layout that holds the start of a row's bucket."""
+
 SCHEDULED = "scheduler"
 PAGE_BYTES = 24 * 1024 * 1024  # below the 32 MiB that the client takes; peak memory follows it
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report endpoint. `dimensions` is what it is grouped by, `layout` what its rows hold.
+
+    `build_params` words the request for a window; the grouping is in it.
+    """
+
+    provider: str
+    name: str
+    path: str
+    dimensions: tuple[str, ...]
+    layout: PageLayout
+    build_params: Callable[[tuple[str, ...], Window], list[tuple[str, str]]]
+
+    @property
+    def group_by(self) -> str:
+        """The grouping as it is kept beside every row."""
+        return ",".join(self.dimensions)
 
 
 @dataclass(slots=True)
@@ -39,19 +61,21 @@ class Reading:
     bytes_read: int = 0
 
 
-async def open_client(context: StepContext, requests_per_second: float | None) -> ProviderClient:
-    """A client with the organization's admin key."""
-    key = await context.credentials.reveal(context.tenant, PROVIDER)
-    return context.http.client(context.tenant.org_slug, PROVIDER, bearer(key), requests_per_second=requests_per_second)
+def choose_window(context: StepContext, restatement_days: int, month_end_days: int = 0) -> Window:
+    """The run's days; a daily run reads the days before them again, a backfill exactly what it was asked for.
 
-
-def choose_window(context: StepContext, restatement_days: int) -> Window:
-    """The run's days; a daily run reads the days before them again, a backfill exactly what it was asked for."""
+    A daily run of a month's last day reads at least `month_end_days` before it: what the month's invoice will say.
+    """
     days = context.days
     is_latest = len(days) == 1 and days.last >= today(context.clock) - timedelta(days=1)
     if context.run.trigger_type != SCHEDULED and not is_latest:
         return days
-    return Window(days.start - timedelta(days=restatement_days), days.end)
+    again = max(restatement_days, month_end_days) if _ends_month(days.last) else restatement_days
+    return Window(days.start - timedelta(days=again), days.end)
+
+
+def _ends_month(day: date) -> bool:
+    return day.day == monthrange(day.year, day.month)[1]
 
 
 class WindowSizes:
@@ -83,6 +107,32 @@ class WindowSizes:
         return self._is_refused
 
 
+class WindowSource(Protocol):
+    """What a stream's windows are read from. `bytes_read` is the size of the last one on the wire."""
+
+    bytes_read: int
+
+    async def read(self, window: Window, /) -> Fetched: ...
+
+
+async def load_windows(
+    context: StepContext, load: DayLoad, source: WindowSource, whole: Window, *, most_days: int
+) -> Published:
+    """Read and publish a window after the other, newest days first."""
+    total, sizes = Published(), WindowSizes(most_days)
+    for window in sizes.cut(whole):
+        try:
+            fetched = await source.read(window)
+        except TooLarge:
+            if not sizes.shrink(window):
+                raise
+            continue
+        sizes.grow(window, source.bytes_read)
+        total.extend(await publish_days(context, load, fetched, fetch_again=source.read))
+        context.report(total.rows)
+    return total
+
+
 async def read_report(client: ProviderClient, report: Report, window: Window) -> Reading:
     """All pages of a window, in one piece. A cursor that stops working starts the window again, once.
 
@@ -109,9 +159,9 @@ async def _read_pages(client: ProviderClient, report: Report, window: Window) ->
     reading = Reading(report)
     pages = client.pages(
         report.path,
-        _build_params(report, window),
+        report.build_params(report.dimensions, window),
         CursorToken(),
-        stream=f"{PROVIDER}.{report.name}",
+        stream=f"{report.provider}.{report.name}",
         window=f"{window.start}_{window.end}",
         max_pages=2 * len(window) + 10,  # a page holds a bucket at least
     )
@@ -126,21 +176,6 @@ async def _read_pages(client: ProviderClient, report: Report, window: Window) ->
     return reading
 
 
-def _build_params(report: Report, window: Window) -> list[tuple[str, str]]:
-    """One bucket a day, as many as the window has: the parameters stay the same from page to page."""
-    return [
-        ("start_time", _seconds(window.start)),
-        ("end_time", _seconds(window.end)),
-        ("bucket_width", "1d"),
-        ("limit", str(len(window))),
-        *(("group_by", dimension) for dimension in report.dimensions),
-    ]
-
-
-def _seconds(day: date) -> str:
-    return str(int(midnight(day).timestamp()))
-
-
 def _add_page(reading: Reading, page: DecodedPage, size: int, window: Window) -> None:
     _check_buckets(page.rows)
     reading.batches.append(page.rows)
@@ -153,7 +188,7 @@ def _check_buckets(rows: pa.RecordBatch) -> None:
     """A bucket that starts inside a day is a part of it, and must never replace the day."""
     import pyarrow.compute as pc
 
-    starts = pc.unique(rows["start_time"]).to_pylist()
+    starts = pc.unique(rows[BUCKET_START]).to_pylist()
     partial = [start for start in starts if start != midnight(start.date())]
     if partial:
         raise ProviderMisbehaved(
@@ -162,7 +197,7 @@ def _check_buckets(rows: pa.RecordBatch) -> None:
 
 
 def _reject(reject: Reject, window: Window) -> Rejected:
-    start = reject.bucket.get("start_time")
+    start = reject.bucket.get(BUCKET_START)
     day = start.date() if isinstance(start, datetime) else window.start
     return Rejected(day, reject.reason, reject.error_path, reject.raw_json)
 
@@ -192,7 +227,7 @@ def _fit(batch: pa.RecordBatch, target: pa.Schema, values: Mapping[str, Any], fi
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    days = pc.cast(batch["start_time"], pa.date32())
+    days = pc.cast(batch[BUCKET_START], pa.date32())
     known = {
         "usage_date": days,
         "is_provisional": pc.greater_equal(days, pa.scalar(first_open_day, pa.date32())),
@@ -219,7 +254,7 @@ def collapse_repeats(rows: pa.Table, dimensions: Sequence[str], what: str) -> pa
         return distinct.select(rows.column_names)
     day = min(row["usage_date"] for row in groups.to_pylist() if row["count_all"] > 1)
     raise ProviderMisbehaved(
-        f"OpenAI sent {distinct.num_rows - groups.num_rows} {what} twice with other figures, the first on {day};"
+        f"{distinct.num_rows - groups.num_rows} {what} came twice with other figures, the first on {day};"
         " nothing was written",
         code="duplicate_rows",
         hint="Pages shifted while they were read. Run it again.",
