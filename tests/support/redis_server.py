@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -38,7 +40,11 @@ class LocalRedis:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self._port}/0"
+        return f"redis://{self.place}/0"
+
+    @property
+    def place(self) -> str:
+        return f"127.0.0.1:{self._port}"
 
     def start(self) -> LocalRedis:
         program = shutil.which("redis-server")
@@ -56,6 +62,11 @@ class LocalRedis:
             self._process.kill()
             self._process.wait()
 
+    async def restart(self) -> None:
+        """Kill it and start it again, while the event loop goes on."""
+        self.kill()
+        await asyncio.to_thread(self.start)
+
     def ensure_running(self) -> None:
         if self._process is None or self._process.poll() is not None:
             self.start()
@@ -64,6 +75,24 @@ class LocalRedis:
         """Move the moments that a store keeps into the past."""
         with redis.Redis.from_url(self.url) as client:
             client.eval(_AGE, 0, prefix, int(seconds * 1_000_000))
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """The process stands still for the block: its port answers, it does not."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def scripts(self) -> int:
+        """How many scripts were executed so far."""
+        with redis.Redis.from_url(self.url) as client:
+            return client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+
+    def names(self) -> list[str]:
+        with redis.Redis.from_url(self.url) as client:
+            return sorted(key.decode() for key in client.scan_iter())
 
     def flush(self) -> None:
         with redis.Redis.from_url(self.url) as client:
