@@ -1,0 +1,1 @@
+"""BigQuery: the warehouse of production."""
