@@ -12,9 +12,9 @@ cd "$(dirname "$0")/../.."
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/convergence/image"
 BASE="${BASE:-localhost/convergence-base}"
 STAMP="$CACHE/passed"
-export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
+export BUILDAH_ISOLATION=chroot
 
-store() { buildah --root "$CACHE/images" --runroot "$CACHE/run" "$@"; }
+store() { buildah --storage-driver vfs --root "$CACHE/images" --runroot "$CACHE/run" "$@"; }
 
 say() { printf 'image: %s\n' "$*"; }
 
@@ -85,7 +85,8 @@ for tool in pip pip3 gcc cc make curl; do ! command -v "$tool" >/dev/null || fai
 ! touch /opt/convergence/written 2>/dev/null || fail "its program can be overwritten"
 convergence --version >/dev/null || fail "convergence --version failed"
 convergence validate >/dev/null || fail "the packaged configs are wrong"
-python3 -c 'import google.cloud.bigquery, google.cloud.firestore, google.cloud.kms, google.cloud.tasks, redis' ||
+python3 -c 'import google.cloud.bigquery_storage, google.cloud.firestore, google.cloud.kms, google.cloud.secretmanager
+import google.cloud.bigquery, google.cloud.tasks, pyarrow.dataset, pyarrow.parquet, redis' ||
   fail "lacks a library of the extras"
 export PORT="$1"
 convergence serve --no-scheduler 2>/tmp/serve.log & server=$!
