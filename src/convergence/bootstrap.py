@@ -27,8 +27,15 @@ from convergence.pipelines.scheduler import Scheduler
 from convergence.pipelines.service import Pipelines
 from convergence.pipelines.worker import Worker
 from convergence.queue import Queue
-from convergence.security import Security, open_local_security
-from convergence.settings import Settings
+from convergence.security import (
+    FileSecrets,
+    GcpSecrets,
+    SecretStore,
+    Security,
+    open_cloud_security,
+    open_local_security,
+)
+from convergence.settings import Settings, check_production, check_secrets, complete_settings
 from convergence.state import StateStore
 from convergence.steps import LoadLimits
 from convergence.steps.registry import PACKAGE
@@ -97,17 +104,56 @@ class Platform:
         await self.warehouse.close()
 
 
+def read_secrets(settings: Settings) -> Settings:
+    """The settings, with the platform's own secrets from SECRETS_BACKEND where no variable gives them. May block.
+
+    Raises:
+        ConfigError: a secret lies where others can read it.
+        SecretsUnavailable: the secret store cannot be reached, or refuses.
+    """
+    store = _secret_store(settings)
+    if store is None:
+        return settings
+
+    def read(name: str) -> str | None:
+        secret = store.read(name)
+        return None if secret is None else secret.text
+
+    return complete_settings(settings, read)
+
+
+def prepare_settings(settings: Settings) -> Settings:
+    """Settings that a server, a worker or a scheduler can start with.
+
+    Raises:
+        ConfigError: every fault at once: a secret that is missing, and what production refuses.
+        SecretsUnavailable: as `read_secrets`.
+    """
+    completed = read_secrets(settings)
+    faults: list[Fault] = []
+    hints: list[str] = []
+    for check in (check_production, check_secrets):
+        try:
+            check(completed)
+        except ConfigError as error:
+            faults += error.faults
+            hints += [error.hint or ""]
+    if faults:
+        raise ConfigError(faults, hint=" ".join(hints))
+    return completed
+
+
 @asynccontextmanager
 async def open_platform(
-    settings: Settings, *, clock: Clock | None = None, processors: str = PACKAGE
+    settings: Settings, *, clock: Clock | None = None, processors: str = PACKAGE, queue: Queue | None = None
 ) -> AsyncIterator[Platform]:
-    """Open the platform and close it again.
+    """Open the platform and close it again, over a queue that is there already where one is given.
 
     Raises:
         ConfigError: a backend that is not there, or a key file that others can read.
         WarehouseBusy: another process holds the embedded warehouse.
     """
-    platform = build_platform(settings, clock or SystemClock(), processors)
+    platform = build_platform(settings, clock or SystemClock(), processors, queue)
     try:
         await platform.warehouse.ping()
         await platform.state.ping()
@@ -129,14 +175,14 @@ async def _restore(platform: Platform) -> None:
         log.info("records of earlier runs restored", runs=behind)
 
 
-def build_platform(settings: Settings, clock: Clock, processors: str = PACKAGE) -> Platform:
+def build_platform(settings: Settings, clock: Clock, processors: str = PACKAGE, queue: Queue | None = None) -> Platform:
     """Wire everything; opens nothing yet."""
     catalog = Catalog(settings.configs_dir)
     scope = PlatformScope(settings.environment)
     security = _security(settings)
     warehouse = _warehouse(settings)
     state = _state(settings, clock)
-    queue = _queue(settings)
+    queue = queue or _queue(settings, clock)
     archive = PageArchive(settings.data_dir / "archive")
     http = _http(settings, clock, archive)
     instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
@@ -256,12 +302,14 @@ def _state(settings: Settings, clock: Clock) -> StateStore:
     return MemoryStateStore(settings.data_dir / "state" / "state.duckdb", clock=clock)
 
 
-def _queue(settings: Settings) -> Queue:
+def _queue(settings: Settings, clock: Clock) -> Queue:
     visibility = timedelta(seconds=settings.lease_seconds)
     if settings.queue_backend == "redis" and settings.redis_url is not None:
         from convergence.queue.redis import RedisQueue
 
         return RedisQueue(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix, visibility=visibility)
+    if settings.queue_backend == "cloud_tasks":
+        return _cloud_tasks(settings, clock)
     if settings.queue_backend != "local":
         raise _absent("QUEUE_BACKEND", settings.queue_backend, "local")
     from convergence.queue.local import LocalQueue
@@ -269,10 +317,36 @@ def _queue(settings: Settings) -> Queue:
     return LocalQueue(visibility=visibility)
 
 
+def _cloud_tasks(settings: Settings, clock: Clock) -> Queue:
+    from convergence.queue.cloud_tasks import CloudTasksQueue, Target
+
+    url = settings.cloud_tasks_target_url or ""
+    target = Target(
+        queue=settings.cloud_tasks_queue or "",
+        url=url,
+        service_account=settings.cloud_tasks_service_account or "",
+        audience=settings.cloud_tasks_audience or url,
+        deadline=timedelta(seconds=settings.cloud_tasks_deadline_seconds),
+    )
+    return CloudTasksQueue(target, clock=clock, endpoint=settings.cloud_tasks_api_endpoint)
+
+
 def _security(settings: Settings) -> Security:
-    if settings.kms_backend != "local":
-        raise _absent("KMS_BACKEND", settings.kms_backend, "local")
-    return open_local_security(settings.data_dir)
+    if settings.kms_backend == "local":
+        return open_local_security(settings.data_dir)
+    check_secrets(settings)
+    assert settings.kms_resource is not None  # noqa: S101 (load_settings refuses it)
+    assert settings.convergence_root_secret is not None  # noqa: S101 (just checked)
+    return open_cloud_security(settings.kms_resource, settings.convergence_root_secret.get_secret_value())
+
+
+def _secret_store(settings: Settings) -> SecretStore | None:
+    """None where the variables are all there is: then the settings hold them already."""
+    if settings.secrets_backend == "gcp" and settings.gcp_project_id:
+        return GcpSecrets(settings.gcp_project_id)
+    if settings.secrets_backend == "file" and settings.secrets_base_path is not None:
+        return FileSecrets(settings.secrets_base_path)
+    return None
 
 
 def _http(settings: Settings, clock: Clock, archive: PageArchive) -> HttpPool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Final
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
@@ -21,8 +21,9 @@ from convergence.api.problems import answer_error, answer_http, answer_invalid
 from convergence.api.routers import ROUTERS
 from convergence.api.sizes import SizeLayer
 from convergence.api.throttle import Throttle
-from convergence.bootstrap import open_platform
+from convergence.bootstrap import Platform, open_platform
 from convergence.errors import ConvergenceError
+from convergence.queue import PushQueue
 from convergence.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -46,10 +47,17 @@ _TELEMETRY: Final[TelemetryConfig] = {
 }
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+Opening = Callable[[Settings], AbstractAsyncContextManager[Platform]]
 
 
 def create_app(
-    settings: Settings, *, work: bool = True, schedule: bool = True, operator_key: str | None = None
+    settings: Settings,
+    *,
+    work: bool = True,
+    schedule: bool = True,
+    operator_key: str | None = None,
+    routers: Sequence[APIRouter] = ROUTERS,
+    open_with: Opening = open_platform,
 ) -> FastAPI:
     """The application over a platform that opens when it starts and closes when it ends.
 
@@ -64,11 +72,11 @@ def create_app(
         openapi_url="/openapi.json" if shows_docs else None,
         docs_url="/docs" if shows_docs else None,
         redoc_url=None,
-        lifespan=_lifespan(settings, operator_key, work=work, schedule=schedule),
+        lifespan=_lifespan(settings, operator_key, open_with, work=work, schedule=schedule),
         generate_unique_id_function=_operation_id,
         telemetry=_TELEMETRY,
     )
-    for router in ROUTERS:
+    for router in routers:
         app.include_router(router)
     for kind, handler in (
         (ConvergenceError, answer_error),
@@ -96,15 +104,18 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(ExchangeLayer, is_production=settings.is_production)
 
 
-def _lifespan(settings: Settings, operator_key: str | None, *, work: bool, schedule: bool) -> Lifespan:
+def _lifespan(
+    settings: Settings, operator_key: str | None, open_with: Opening, *, work: bool, schedule: bool
+) -> Lifespan:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.ca_root_api_key is None and operator_key is None:
             log.warning("CA_ROOT_API_KEY is not set: nobody can bootstrap or onboard over HTTP")
-        async with open_platform(settings) as platform:
+        async with open_with(settings) as platform:
             app.state.platform = platform
+            pushes = platform.queue if work and isinstance(platform.queue, PushQueue) else None
             async with aclosing(Throttle(settings)) as throttle:
-                app.state.gate = Gate(settings, platform.organizations, throttle, operator_key)
+                app.state.gate = Gate(settings, platform.organizations, throttle, operator_key, pushes)
                 if work:
                     platform.start_work()
                 if schedule:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fastapi import Security, params
 from fastapi.routing import APIRoute
-from fastapi.security import APIKeyHeader
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +19,7 @@ from convergence.api.throttle import Throttle
 from convergence.errors import Denied, NotFound, Unauthenticated
 from convergence.organizations.models import SCOPES, Principal
 from convergence.organizations.service import Organizations
+from convergence.queue import PushQueue
 from convergence.settings import Settings
 from convergence.tenancy import OrgScope
 
@@ -32,6 +33,12 @@ ROOT_KEY: Final = APIKeyHeader(
     name="X-CA-Root-Key",
     scheme_name="RootKey",
     description="The operator's key: CA_ROOT_API_KEY of the server.",
+    auto_error=False,
+)
+TASK_TOKEN: Final = HTTPBearer(
+    scheme_name="TaskToken",
+    bearerFormat="JWT",
+    description="The OIDC token that Cloud Tasks, or Cloud Scheduler, adds for CLOUD_TASKS_SERVICE_ACCOUNT.",
     auto_error=False,
 )
 OPERATOR: Final = "operator"  # the name of whoever embeds the application
@@ -51,6 +58,12 @@ def root_key() -> params.Security:
     return security
 
 
+def task_token() -> params.Security:
+    """Takes the token of the queue's deliveries, and no key."""
+    security: params.Security = Security(TASK_TOKEN)
+    return security
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """What a route's security declares: the same that its OpenAPI entry says."""
@@ -58,6 +71,7 @@ class Access:
     takes_org_key: bool
     takes_root_key: bool
     scopes: frozenset[str]
+    takes_task_token: bool = False
 
     @classmethod
     def declared(cls, dependencies: Sequence[params.Depends]) -> Access:
@@ -67,10 +81,11 @@ class Access:
         """
         declared = {id(one.dependency): one for one in dependencies if isinstance(one, params.Security)}
         org, root = declared.get(id(ORG_KEY)), declared.get(id(ROOT_KEY))
-        if org is None and root is None:
+        token = declared.get(id(TASK_TOKEN))
+        if org is None and root is None and token is None:
             raise TypeError("a route declares which key it takes: dependencies=[org_key(...)] or [root_key()]")
         scopes = frozenset(org.scopes or ()) if org is not None else frozenset()
-        return cls(org is not None, root is not None, scopes)
+        return cls(org is not None, root is not None, scopes, token is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +103,16 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Lets callers in. `operator_key` is of the process that embeds the application, and of no one else."""
+    """Lets callers in. `operator_key` is of the process that embeds the application, and of no one else.
+
+    `queue` is the one whose deliveries this process takes.
+    """
 
     settings: Settings
     organizations: Organizations
     throttle: Throttle
     operator_key: str | None = field(default=None, repr=False)
+    queue: PushQueue | None = None
 
     async def admit(self, request: Request, access: Access) -> Caller:
         """
@@ -103,6 +122,8 @@ class Gate:
             Denied: the key lacks a scope.
             RateLimited: too many requests.
         """
+        if access.takes_task_token:
+            return await self._admit_delivery(request)
         if (caller := await self._operator(request, access)) is not None:
             return caller
         address = request.client.host if request.client else "unknown"
@@ -118,6 +139,20 @@ class Gate:
                 hint="Use a key that has it, or create one.",
             )
         return caller
+
+    async def _admit_delivery(self, request: Request) -> Caller:
+        """Not counted: the queue paces itself, and a delivery that is refused comes again."""
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise Unauthenticated("the token of the task is missing", hint="Only the queue calls this.")
+        if self.queue is None:
+            raise NotFound(
+                "this process takes no deliveries",
+                code="no_deliveries",
+                hint="It would with QUEUE_BACKEND=cloud_tasks.",
+            )
+        await self.queue.check_sender(token)
+        return Caller(None, name="queue")
 
     async def _operator(self, request: Request, access: Access) -> Caller | None:
         given = request.headers.get(OPERATOR_KEY_HEADER)

@@ -54,6 +54,8 @@ ROUTES = {
     "show_run": "GET /pipelines/runs/run_0",
     "cancel_run": "POST /pipelines/runs/run_0/cancel",
     "tick": "POST /scheduler/tick",
+    "take_run": "POST /tasks/run",
+    "take_sweep": "POST /tasks/sweep",
     "query": "POST /query/acme",
     "show_costs": "GET /costs/acme",
 }
@@ -71,7 +73,8 @@ OF_ORG = [name for name, access in ACCESS.items() if access.takes_org_key]
 OF_ROOT = [name for name, access in ACCESS.items() if access.takes_root_key]
 WITH_ORG_IN_PATH = [name for name in OF_ORG if "{org}" in GATED[name].path]
 WITH_SCOPE = [name for name, access in ACCESS.items() if access.scopes]
-WITH_BODY = [name for name, route in GATED.items() if route.body_field is not None]
+OF_QUEUE = [name for name, access in ACCESS.items() if access.takes_task_token]
+WITH_BODY = [name for name, route in GATED.items() if route.body_field is not None and name not in OF_QUEUE]
 
 
 @dataclass
@@ -160,6 +163,20 @@ async def test_an_organization_key_opens_no_route_of_the_operator(world: World, 
     answers = [await world.call(name, NOT_JSON, **{header: world.full}) for header in ("X-API-Key", "X-CA-Root-Key")]
 
     assert [answer.status_code for answer in answers] == [401, 401]
+
+
+@pytest.mark.parametrize("name", OF_QUEUE)
+async def test_no_key_opens_a_route_of_the_queue(world: World, name: str) -> None:
+    answer = await world.call(name, NOT_JSON, **{"X-API-Key": world.full, "X-CA-Root-Key": ROOT_KEY})
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
+@pytest.mark.parametrize("name", OF_QUEUE)
+async def test_without_a_queue_that_delivers_there_is_nowhere_to_deliver(world: World, name: str) -> None:
+    answer = await world.call(name, NOT_JSON, Authorization="Bearer a.b.c")
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_deliveries")
 
 
 @pytest.mark.parametrize("name", OF_ORG)

@@ -17,6 +17,7 @@ from convergence.api.routers import (
     query,
     runs,
     scheduler,
+    tasks,
 )
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -29,7 +30,10 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     runs.router,
     pipelines.router,
     scheduler.router,
+    tasks.router,
     query.router,
     costs.router,
     health.router,
 )
+# What a process answers that only executes what the queue brings.
+DELIVERY_ROUTERS: Final[tuple[APIRouter, ...]] = (tasks.router, health.router)
