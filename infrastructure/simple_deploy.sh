@@ -37,7 +37,8 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$environment" ] || { usage >&2; exit 2; }
 
-[ -z "$(git status --porcelain)" ] ||
+# The first terraform init writes its lock file, which is then committed.
+[ -z "$(git status --porcelain -- . ':!infrastructure/terraform/.terraform.lock.hcl')" ] ||
   refuse "the tree is dirty: what is deployed must be a commit. git status shows what differs"
 for tool in gcloud terraform curl; do
   command -v "$tool" >/dev/null || refuse "$tool is missing"
