@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from convergence.bootstrap import open_platform
+from convergence.bootstrap import open_platform, prepare_settings
 from convergence.errors import ConvergenceError
-from convergence.settings import check_production, load_settings
+from convergence.settings import load_settings
 
 
 async def create_tables() -> None:
-    settings = load_settings()
-    check_production(settings)
+    settings = prepare_settings(load_settings())
     async with open_platform(settings) as platform:
         result = await platform.organizations.bootstrap()
     for name in result.tables_created:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from string import Template
@@ -29,6 +29,12 @@ from convergence.kit.addresses import is_link_local, is_public, read_addresses
 OTHER_NAMES: Final = {"admin_api_key": "ca_root_api_key", "port": "api_port"}  # PORT is what Cloud Run sets
 DATASET_SUFFIXES: Final = {"development": "dev", "staging": "stage", "production": "prod"}
 MIN_ROOT_KEY_LENGTH: Final = 32
+MIN_ROOT_SECRET_LENGTH: Final = 32
+SECRET_NAMES: Final = {  # a field without a variable, and its name in the secret store
+    "ca_root_api_key": "convergence-root-key",
+    "convergence_root_secret": "convergence-root-secret",
+    "redis_url": "convergence-redis-url",
+}
 
 _URL_FIELDS: Final = (
     "openai_base_url",
@@ -141,6 +147,7 @@ class Settings(BaseSettings):
 
     secrets_backend: Literal["env", "file", "gcp"] = "env"
     secrets_base_path: Path | None = None
+    convergence_root_secret: SecretStr | None = None
     kms_backend: Literal["local", "gcp"] = "local"
     kms_key_name: str | None = None
     kms_project_id: str | None = None
@@ -227,6 +234,28 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def complete_settings(settings: Settings, read: Callable[[str], str | None]) -> Settings:
+    """With what is needed and not set read from the secret store, which has None for what it does not have."""
+    needed = {"ca_root_api_key"}
+    needed |= {"redis_url"} if "redis" in {settings.queue_backend, settings.lock_backend} else set()
+    needed |= {"convergence_root_secret"} if settings.kms_backend == "gcp" else set()
+    missing = [field for field in SECRET_NAMES if field in needed and getattr(settings, field) is None]
+    found = {field: read(SECRET_NAMES[field]) for field in missing}
+    return settings.model_copy(update={field: SecretStr(text) for field, text in found.items() if text})
+
+
+def check_secrets(settings: Settings) -> None:
+    """Refuse to start without a secret that the chosen backends need.
+
+    Raises:
+        ConfigError: every fault at once, by the variable's name.
+    """
+    faults = [*_redis_faults(settings), *_root_secret_faults(settings)]
+    if faults:
+        names = ", ".join(SECRET_NAMES[str(fault.key).lower()] for fault in faults)
+        raise ConfigError(faults, hint=f"Set the variable, or give SECRETS_BACKEND a secret of the name {names}.")
+
+
 def check_production(settings: Settings) -> None:
     """Refuse an unsafe start; anything goes outside production.
 
@@ -266,11 +295,10 @@ def _expected(details: Mapping[str, Any]) -> str:
 def _relation_faults(settings: Settings) -> Iterator[Fault]:
     if settings.heartbeat_seconds >= settings.lease_seconds:
         yield Fault("a lease would run out between two heartbeats", key="HEARTBEAT_SECONDS", expected="< LEASE_SECONDS")
-    if settings.redis_url is None:
-        for name in ("queue_backend", "lock_backend"):
-            if getattr(settings, name) == "redis":
-                yield Fault(f"is needed by {name.upper()}=redis", key="REDIS_URL", expected="redis://host:port/db")
-                break
+    if settings.secrets_backend == "env":
+        yield from _redis_faults(settings)
+    elif settings.secrets_backend == "file" and settings.secrets_base_path is None:
+        yield Fault("is needed by SECRETS_BACKEND=file", key="SECRETS_BASE_PATH", expected="a folder")
     if not settings.gcp_project_id:
         yield from _project_faults(settings)
     if not settings.configs_dir.is_dir():
@@ -280,6 +308,20 @@ def _relation_faults(settings: Settings) -> Iterator[Fault]:
     yield from _process_faults(settings)
     for name in _URL_FIELDS:
         yield from _url_faults(name.upper(), getattr(settings, name))
+
+
+def _redis_faults(settings: Settings) -> Iterator[Fault]:
+    users = [name for name in ("queue_backend", "lock_backend") if getattr(settings, name) == "redis"]
+    if users and settings.redis_url is None:
+        yield Fault(f"is needed by {users[0].upper()}=redis", key="REDIS_URL", expected="redis://host:port/db")
+
+
+def _root_secret_faults(settings: Settings) -> Iterator[Fault]:
+    secret = settings.convergence_root_secret
+    if settings.kms_backend != "gcp" or (secret and len(secret.get_secret_value()) >= MIN_ROOT_SECRET_LENGTH):
+        return
+    problem = "is too short" if secret else "is needed by KMS_BACKEND=gcp"
+    yield Fault(problem, key="CONVERGENCE_ROOT_SECRET", expected=f"{MIN_ROOT_SECRET_LENGTH} random characters or more")
 
 
 def _project_faults(settings: Settings) -> Iterator[Fault]:

@@ -15,9 +15,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from convergence import __version__
 from convergence.api.problems import Problem
+from convergence.bootstrap import prepare_settings
 from convergence.errors import ConfigError
 from convergence.kit.ids import new_id
-from convergence.settings import Settings, check_production
+from convergence.settings import Settings
 from convergence.telemetry import configure_logging, configure_tracing, wants_json
 
 log = structlog.get_logger(__name__)
@@ -55,10 +56,10 @@ def serve(
 ) -> int:
     """Serve until SIGTERM or SIGINT, then finish what is under way; the exit code.
 
-    2 means that the settings are not fit for production, each fault named on standard error.
+    2 means that the settings are not fit to start with, each fault named on standard error.
     """
     try:
-        check_production(settings)
+        settings = prepare_settings(settings)
     except ConfigError as error:
         sys.stderr.write(f"{error.message}\n{error.hint or ''}\n")
         return 2

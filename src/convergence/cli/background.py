@@ -14,12 +14,11 @@ def run_background(*, work: bool) -> None:
 
 
 async def _run(*, work: bool) -> None:
-    from convergence.bootstrap import open_platform
-    from convergence.settings import check_production, load_settings
+    from convergence.bootstrap import open_platform, prepare_settings
+    from convergence.settings import load_settings
     from convergence.telemetry import configure_logging
 
-    settings = load_settings()
-    check_production(settings)
+    settings = prepare_settings(load_settings())
     configure_logging(settings.log_level, json=settings.environment != "development")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

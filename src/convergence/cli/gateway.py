@@ -120,10 +120,11 @@ async def open_embedded(settings: Settings, *, work: bool = False) -> AsyncItera
 
 def open_settings() -> Settings:
     """Settings of the environment, with logging set up for a terminal: warnings and worse."""
+    from convergence.bootstrap import read_secrets
     from convergence.settings import load_settings
     from convergence.telemetry import configure_logging
 
-    settings = load_settings()
+    settings = read_secrets(load_settings())
     configure_logging(os.environ.get("LOG_LEVEL", "ERROR"), json=False)
     return settings
 

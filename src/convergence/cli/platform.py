@@ -85,14 +85,14 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _checks() -> Iterator[Check]:
-    from convergence.settings import check_production, load_settings
+    from convergence.bootstrap import prepare_settings
+    from convergence.settings import load_settings
 
     yield Check("python", sys.version_info >= (3, 11), sys.version.split()[0])
     try:
-        settings = load_settings()
-        check_production(settings)
+        settings = prepare_settings(load_settings())
     except ConvergenceError as error:
-        yield Check("settings", False, error.message)  # noqa: FBT003 - the field's name says it
+        yield Check("settings", False, f"{error.message} {error.hint or ''}".strip())  # noqa: FBT003 - the field's name says it
         return
     yield Check("settings", True, f"{settings.environment}, warehouse {settings.warehouse}")  # noqa: FBT003 - the same
     yield _check_configs(settings.configs_dir)
