@@ -12,13 +12,16 @@ resource "google_firestore_database" "state" {
   depends_on = [google_project_service.api]
 }
 
-# What has run out is ignored by the product at once and removed by Firestore within a day.
+# What has run out is ignored by the product at once; Firestore removes it within a day of this moment.
 resource "google_firestore_field" "expiry" {
   database   = google_firestore_database.state.name
   collection = local.lock_collection
-  field      = "expires_at"
+  field      = "delete_after"
 
   ttl_config {}
+
+  # Nobody asks by this field, and an index of ever-growing moments would be a hot spot.
+  index_config {}
 }
 
 locals {
