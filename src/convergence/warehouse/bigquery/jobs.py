@@ -126,7 +126,8 @@ class Jobs:
             QueryRejected: it would read more than `max_bytes`; nothing ran.
         """
         config = _query_config(parameters, labels, default_dataset)
-        config.maximum_bytes_billed = max_bytes
+        if max_bytes is not None:
+            config.maximum_bytes_billed = max_bytes
         if timeout is not None:
             config.job_timeout_ms = max(1, round(timeout.total_seconds() * 1000))
         if destination is not None:
