@@ -18,14 +18,25 @@ def resolve_tables(tree: exp.Expr, dataset: DatasetRef, tables: Mapping[str, Tab
     Raises:
         StatementFailed: a table of another dataset.
     """
-    found: set[TableRef] = set()
-    for node in list(tree.find_all(exp.Table)):
-        if not isinstance(node.this, exp.Identifier) or is_cte(node):
-            continue
-        table = _table(node, dataset, tables)
-        found.add(table)
+    found = find_tables(tree, dataset, tables)
+    for node, table in found:
         _point(node, table)
-    return frozenset(found)
+    return frozenset(table for _node, table in found)
+
+
+def find_tables(
+    tree: exp.Expr, dataset: DatasetRef, tables: Mapping[str, TableRef]
+) -> list[tuple[exp.Table, TableRef]]:
+    """Every table name of the tree with the table that it means, as `resolve_tables` has it.
+
+    Raises:
+        StatementFailed: a table of another dataset.
+    """
+    return [
+        (node, _table(node, dataset, tables))
+        for node in list(tree.find_all(exp.Table))
+        if isinstance(node.this, exp.Identifier) and not is_cte(node)
+    ]
 
 
 def is_cte(node: exp.Table) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import duckdb
@@ -15,6 +15,7 @@ from convergence.tenancy import DatasetRef, TableRef
 from convergence.warehouse.arrow import build_arrow_schema, canonical_type
 from convergence.warehouse.duckdb.tables import first_row, quote
 from convergence.warehouse.protocol import SchemaChange
+from convergence.warehouse.widening import merge_schemas, refuse_changes
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -161,41 +162,12 @@ def _declaration(column: Column) -> str:
 
 
 def _widen(cursor: Connection, table: TableRef, present: TableSchema, wanted: TableSchema) -> SchemaChange:
-    faults = list(_faults(present.columns, wanted.columns, ""))
-    faults += [_required_fault(column) for column in _added(present, wanted) if column.mode == "REQUIRED"]
-    if faults:
-        raise SchemaMismatch(
-            f"table {table}: {'; '.join(faults)}",
-            hint="A type change needs a new table: give it a new name and load it from the source.",
-        )
+    refuse_changes(table, present, wanted)
     added = tuple(_add_columns(cursor, table, present.columns, wanted.columns, ""))
-    merged = _merge(present, wanted)
+    merged = merge_schemas(present, wanted)
     if merged != present:
         _remember(cursor, table, merged)
     return SchemaChange(columns_added=added)
-
-
-def _added(present: TableSchema, wanted: TableSchema) -> list[Column]:
-    return [column for column in wanted.columns if present.column(column.name) is None]
-
-
-def _required_fault(column: Column) -> str:
-    return f"column {column.name} is new and REQUIRED, which the rows that are there cannot satisfy"
-
-
-def _faults(present: tuple[Column, ...], wanted: tuple[Column, ...], prefix: str) -> Iterator[str]:
-    new = {column.name: column for column in wanted}
-    for old in present:
-        column = new.get(old.name)
-        if column is None:
-            continue
-        name = f"{prefix}{old.name}"
-        if canonical_type(column.type) != canonical_type(old.type):
-            yield f"column {name} is {old.type} and cannot become {column.type}"
-        elif column.mode != old.mode:
-            yield f"column {name} is {old.mode} and cannot become {column.mode}"
-        else:
-            yield from _faults(old.fields, column.fields, f"{name}.")
 
 
 def _add_columns(
@@ -217,24 +189,6 @@ def _add_columns(
 
 def _path(dotted: str) -> str:
     return ".".join(identifier(part) for part in dotted.split("."))
-
-
-def _merge(present: TableSchema, wanted: TableSchema) -> TableSchema:
-    """What the table is now: its own columns in their order, then the added ones; the newest description."""
-    return replace(wanted, columns=_merged(present.columns, wanted.columns))
-
-
-def _merged(present: tuple[Column, ...], wanted: tuple[Column, ...]) -> tuple[Column, ...]:
-    new = {column.name: column for column in wanted}
-    kept = tuple(_merged_column(old, new.get(old.name)) for old in present)
-    known = {column.name for column in present}
-    return kept + tuple(column for column in wanted if column.name not in known)
-
-
-def _merged_column(old: Column, new: Column | None) -> Column:
-    if new is None:
-        return old
-    return Column(old.name, old.type, old.mode, new.description, _merged(old.fields, new.fields))
 
 
 def _remember(cursor: Connection, table: TableRef, schema: TableSchema) -> None:

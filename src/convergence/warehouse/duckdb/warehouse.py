@@ -7,9 +7,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -17,9 +16,9 @@ import structlog
 
 from convergence.catalog.schemas import TableSchema
 from convergence.errors import ConvergenceError, QueryRejected, SchemaMismatch, StatementFailed
-from convergence.kit.money import SCALE
 from convergence.kit.window import Window
 from convergence.sql import Statement
+from convergence.sql.binding import bind
 from convergence.sql.guard import check_select
 from convergence.sql.translation import Kind, Translation, translate
 from convergence.tenancy import DatasetRef, TableRef
@@ -32,13 +31,13 @@ from convergence.warehouse.duckdb.tables import quote
 from convergence.warehouse.duckdb.walled import ReadLimits, run_walled
 from convergence.warehouse.measured import measure_load
 from convergence.warehouse.protocol import Claim, Estimate, Loaded, SchemaChange, ScopeState, WriteMode
+from convergence.warehouse.requests import check_request
 from convergence.warehouse.rows import RowFitter
 
 T = TypeVar("T")
 log = structlog.get_logger("convergence.warehouse")
 
 STAGE_BYTES: Final = 64 * 2**20
-_MOST_DIGITS: Final = 38
 
 
 class DuckDBWarehouse:
@@ -80,7 +79,7 @@ class DuckDBWarehouse:
         translation = translate(statement)
         if translation.kind is not Kind.SELECT:
             raise StatementFailed("query takes a SELECT", hint="Write rows with execute or load.")
-        parameters = bind(statement, translation)
+        parameters = bind(statement, translation.parameters)
         return await self._call(
             statement.dataset, translation, lambda cursor: results.select(cursor, translation.text, parameters)
         )
@@ -91,7 +90,7 @@ class DuckDBWarehouse:
             raise StatementFailed(
                 "execute takes INSERT, UPDATE, DELETE or MERGE", hint="Read with query; make tables with ensure."
             )
-        parameters = bind(statement, translation)
+        parameters = bind(statement, translation.parameters)
 
         def change(cursor: Connection) -> int:
             return int(publish.retry_conflicts(lambda: cursor.execute(translation.text, parameters).fetchall())[0][0])
@@ -215,7 +214,7 @@ class DuckDBWarehouse:
 
     async def estimate(self, statement: Statement, /) -> Estimate:
         translation = translate(statement)
-        parameters = bind(statement, translation)
+        parameters = bind(statement, translation.parameters)
 
         def explain(cursor: Connection) -> None:
             cursor.execute(f"EXPLAIN {translation.text}", parameters).fetchall()
@@ -228,7 +227,7 @@ class DuckDBWarehouse:
         tables = {table.name for table in check_select(statement.sql, statement.dataset)}
         try:
             translation = translate(statement)
-            parameters = bind(statement, translation)
+            parameters = bind(statement, translation.parameters)
         except StatementFailed as error:
             raise QueryRejected(error.message, hint=error.hint) from error
         copy = await self._current_copy(statement.dataset, tables)
@@ -325,56 +324,6 @@ class _Writing:
     async def __aexit__(self, *_: object) -> None:
         self.commits[self.dataset] += 1
         self.lock.release()
-
-
-def bind(statement: Statement, translation: Translation) -> dict[str, Any]:
-    """The parameters that the text uses.
-
-    Raises:
-        StatementFailed: one is missing, or an amount that NUMERIC cannot hold (DuckDB would make it a double).
-    """
-    missing = sorted(translation.parameters - statement.parameters.keys())
-    if missing:
-        raise StatementFailed(f"no value for @{', @'.join(missing)}", hint="Give every parameter a value.")
-    return {name: _bound(name, statement.parameters[name]) for name in sorted(translation.parameters)}
-
-
-def _bound(name: str, value: Any) -> Any:
-    if isinstance(value, Decimal):
-        _check_amount(name, value)
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_bound(name, item) for item in value]
-    return value
-
-
-def _check_amount(name: str, value: Decimal) -> None:
-    exponent = value.as_tuple().exponent
-    exact = value.is_finite() and isinstance(exponent, int) and exponent >= -SCALE
-    if not exact or value.adjusted() >= _MOST_DIGITS - SCALE:
-        raise StatementFailed(f"@{name}: {value} is not a NUMERIC(38, 9)", hint="Round it to nine places first.")
-
-
-def check_request(
-    definition: TableSchema, mode: WriteMode, *, keys: Sequence[str], window: Window | None, claim: Claim | None
-) -> None:
-    """Refuse what a mode cannot mean, before a row is read.
-
-    Raises:
-        SchemaMismatch: keys or a window are missing, or name no column of the table.
-    """
-    faults = []
-    if mode is WriteMode.MERGE and not keys:
-        faults.append("merge needs keys")
-    if mode is WriteMode.REPLACE_WINDOW and window is None:
-        faults.append("replace_window needs a window")
-    if mode is WriteMode.REPLACE_WINDOW and definition.partition_column is None:
-        faults.append("replace_window needs a partition column")
-    named = [*keys, *([claim.amount_column] if claim and claim.amount_column else [])]
-    faults += [f"no column {name}" for name in named if definition.column(name) is None]
-    if faults:
-        raise SchemaMismatch(
-            f"table {definition.name}: {'; '.join(faults)}", hint="Correct the load's mode, keys or window."
-        )
 
 
 def _fit_rejects(
