@@ -105,8 +105,8 @@ def read_failure(error: BaseException) -> Failure:
             return read_failure(cause)
         case api.GoogleAPICallError():
             return _read_answer(error)
-        case InvalidResponse(response=requests.Response() as response):
-            return _read_answer(api.from_http_response(response))  # type: ignore[no-untyped-call] # google.api_core
+        case InvalidResponse(response=requests.Response(status_code=int() as status)):
+            return _read_answer(api.from_http_status(status, "the upload was refused"))  # type: ignore[no-untyped-call] # google.api_core
         case auth.GoogleAuthError() if _is_unauthenticated(error):
             return Failure("unauthenticated", _first_line(error), error)
         case api.GoogleAPIError():
