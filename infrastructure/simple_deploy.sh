@@ -7,13 +7,14 @@
 #   --yes          do not ask before prod
 #
 # The first time it builds everything but the services, and stops for the secrets' values: run what it prints, then it
-# again. STATE_BUCKET names the bucket of terraform's state; default: ID-convergence-state.
+# again. STATE_BUCKET names the bucket of terraform's state; default: ID-convergence-state. POLL_SECONDS is how often the
+# build is asked for; default: 15.
 # Exit codes: 0 deployed and ready; 1 a step failed; 2 refused: bad usage, a dirty tree, no project, not confirmed, a
 # tool or a file missing; 3 secrets wait for their values.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,13s/^# \{0,1\}//p' infrastructure/simple_deploy.sh; }
+usage() { sed -n '2,14s/^# \{0,1\}//p' infrastructure/simple_deploy.sh; }
 
 refuse() {
   printf '%s\n' "$*" >&2
@@ -90,8 +91,14 @@ region="${repository%%-docker.pkg.dev*}"
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 build=$(gcloud builds submit --async --project "$project" --config infrastructure/cloudbuild.yaml \
   --substitutions "_REGION=$region,_REVISION=$revision,_VERSION=$version" --format 'value(id)')
-gcloud beta builds log --stream "$build" --project "$project"
-status=$(gcloud builds describe "$build" --project "$project" --format 'value(status)')
+printf 'build %s; its log: gcloud beta builds log --stream %s --project %s\n' "$build" "$build" "$project"
+while :; do
+  status=$(gcloud builds describe "$build" --project "$project" --format 'value(status)')
+  case "$status" in
+    PENDING | QUEUED | WORKING) sleep "${POLL_SECONDS:-15}" ;;
+    *) break ;;
+  esac
+done
 if [ "$status" != SUCCESS ]; then
   printf 'build %s ended with %s\n' "$build" "$status" >&2
   exit 1

@@ -17,7 +17,9 @@ echo "gcloud $*" >>"$CALLS"
 case "$*" in
   "secrets versions list"*) [ -e "$CALLS.no-secrets" ] || echo 1 ;;
   "builds submit"*) echo build-7 ;;
-  "builds describe"*) cat "$CALLS.build" 2>/dev/null || echo SUCCESS ;;
+  "builds describe"*)
+    [ -e "$CALLS.asked" ] || { : >"$CALLS.asked"; echo WORKING; exit; }
+    cat "$CALLS.build" 2>/dev/null || echo SUCCESS ;;
   "artifacts docker images describe"*) echo DIGEST ;;
 esac
 """.replace("DIGEST", DIGEST)
@@ -65,6 +67,7 @@ class Checkout:
             "HOME": str(self.folder.parent),
             "CALLS": str(self.calls_file),
             "API_URL": api_url,
+            "POLL_SECONDS": "0.1",
         }
         return subprocess.run(
             ["bash", "infrastructure/simple_deploy.sh", *words],
