@@ -8,10 +8,10 @@ EMULATOR_STAMP := $(EMULATOR)/.installed
 EMULATION := tests/support/bigquery_emulation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test bigquery-emulator check check-image format bench constraints clean
+.PHONY: help setup demo serve test bigquery-emulator test-bigquery check check-image format bench constraints clean
 
 help:  ## What can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Convergence needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -39,6 +39,10 @@ $(EMULATOR_STAMP): $(EMULATION)/constraints.txt
 
 bigquery-emulator: $(EMULATOR_STAMP)  ## Build .venv-bigquery/ with the emulator that the tests use
 
+test-bigquery: $(STAMP)  ## The warehouse's tests against a real, empty project: GCP_PROJECT_ID
+	@$(BIN)/python tests/support/bigquery_project.py
+	@BIGQUERY_TEST_PROJECT=$(GCP_PROJECT_ID) $(BIN)/python -m pytest tests/conformance/warehouse -k bigquery
+
 check: $(STAMP)  ## ruff, mypy, import-linter, configs
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -61,4 +65,4 @@ constraints: $(STAMP)  ## Compile constraints.txt anew (versions only)
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --output-file constraints.txt
 
 clean:  ## Remove the environment, caches and local data
-	@rm -rf $(VENV) .convergence .benchmarks .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) $(EMULATOR) .convergence .benchmarks .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

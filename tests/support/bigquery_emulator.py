@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from bigquery_project import BigQueryProject, find_fault
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
@@ -90,6 +91,14 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> BigQueryEmulator:
 
 
 @pytest.fixture(scope="session")
-def bigquery_emulator() -> Iterator[BigQueryEmulator]:
+def bigquery_emulator() -> Iterator[BigQueryEmulator | BigQueryProject]:
+    """The emulator; with BIGQUERY_TEST_PROJECT, which `make test-bigquery` sets, that project instead."""
+    if name := os.environ.get("BIGQUERY_TEST_PROJECT"):
+        if fault := find_fault(name):
+            pytest.fail(fault, pytrace=False)
+        real = BigQueryProject(name)
+        yield real
+        real.clear()
+        return
     with emulating() as emulator:
         yield emulator
