@@ -56,6 +56,7 @@ ROUTES = {
     "tick": "POST /scheduler/tick",
     "take_run": "POST /tasks/run",
     "take_sweep": "POST /tasks/sweep",
+    "take_tick": "POST /tasks/tick",
     "query": "POST /query/acme",
     "show_costs": "GET /costs/acme",
 }

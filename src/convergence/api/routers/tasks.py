@@ -10,6 +10,7 @@ from pydantic import Field, StrictInt
 from convergence.api.deps import PlatformOf
 from convergence.api.fields import Answer, Body, Text
 from convergence.api.gate import GatedRoute, task_token
+from convergence.api.routers.scheduler import TickAnswer
 from convergence.errors import NotFound
 from convergence.queue import Message, PushQueue
 
@@ -45,3 +46,9 @@ async def take_run(hint: Hint, platform: PlatformOf) -> None:
 async def take_sweep(platform: PlatformOf) -> SweepAnswer:
     """Announce every open run that nobody works on: for a scheduler to call where no process runs all the time."""
     return SweepAnswer(announced=await platform.worker.sweep())
+
+
+@router.post("/tick", dependencies=_TOKEN)
+async def take_tick(platform: PlatformOf) -> TickAnswer:
+    """Start what is due, as `/scheduler/tick` does: for a scheduler that has a token and must not hold the root key."""
+    return TickAnswer.model_validate(await platform.scheduler.tick())
