@@ -85,6 +85,29 @@ class LocalRedis:
         finally:
             self._process.send_signal(signal.SIGCONT)
 
+    @contextlib.contextmanager
+    def configured(self, **options: str) -> Iterator[None]:
+        """These options for the block, and the empty server that it was afterwards."""
+        with redis.Redis.from_url(self.url) as client:
+            before = {name: client.config_get(name)[name] for name in options}
+            for name, value in options.items():
+                client.config_set(name, value)
+            try:
+                yield
+            finally:
+                for name, value in before.items():
+                    client.config_set(name, value)
+
+    @contextlib.contextmanager
+    def as_replica(self) -> Iterator[None]:
+        """A replica of a primary that is not there."""
+        with redis.Redis.from_url(self.url) as client:
+            client.replicaof("127.0.0.1", "1")
+            try:
+                yield
+            finally:
+                client.replicaof("NO", "ONE")
+
     def scripts(self) -> int:
         """How many scripts were executed so far."""
         with redis.Redis.from_url(self.url) as client:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
 
+from convergence.errors import StoreUnavailable
 from convergence.state import redis_scripts as scripts
 from convergence.state.protocol import Entry, Lease
 from convergence.state.redis_server import RedisServer
@@ -87,7 +88,16 @@ class RedisStateStore:
         return total
 
     async def ping(self) -> None:
-        await self._server.ping()
+        """
+        Raises:
+            StoreUnavailable: it does not answer, or would forget runs and leases when it is full.
+        """
+        policy = await self._server.eviction_policy()
+        if policy.startswith("allkeys-"):
+            raise StoreUnavailable(
+                f"the Redis of the state store evicts any key when it is full (maxmemory-policy {policy})",
+                hint="Set its maxmemory-policy to noeviction.",
+            )
 
     async def close(self) -> None:
         """Closing twice does nothing."""

@@ -55,6 +55,11 @@ class RedisServer:
     async def ping(self) -> None:
         await self._call(self._client.ping)
 
+    async def eviction_policy(self) -> str:
+        """What a full server does, such as noeviction; nothing where it does not tell."""
+        memory = await self._call(lambda: self._client.info("memory"))
+        return str(memory.get("maxmemory_policy", ""))
+
     async def close(self) -> None:
         """Closing twice does nothing."""
         if not self._is_closed:

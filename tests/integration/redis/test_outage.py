@@ -79,6 +79,47 @@ async def test_a_server_that_hangs_is_given_up(local_redis: LocalRedis, store: R
     assert await store.get("acme/run/1") is None
 
 
+async def test_a_full_server_refuses_and_keeps_what_it_has(local_redis: LocalRedis, store: RedisStateStore) -> None:
+    lease = await store.acquire("acme/run/1", "worker-a", MINUTE)
+    with local_redis.configured(**{"maxmemory": "1", "maxmemory-policy": "volatile-lru"}):
+        with pytest.raises(StoreUnavailable, match="is full") as refusal:
+            await store.compare_and_set("acme/run/2", None, b"x" * 1000)
+        kept = await store.holder("acme/run/1")
+
+    assert refusal.value.hint == "Raise its maxmemory; nothing was written."
+    assert kept == lease
+    assert await store.get("acme/run/2") is None
+
+
+async def test_a_server_that_would_evict_leases_is_not_ready(local_redis: LocalRedis, store: RedisStateStore) -> None:
+    with (
+        local_redis.configured(**{"maxmemory-policy": "allkeys-lru"}),
+        pytest.raises(StoreUnavailable, match="evicts any key") as refusal,
+    ):
+        await store.ping()
+
+    assert refusal.value.hint == "Set its maxmemory-policy to noeviction."
+    assert await store.ping() is None
+
+
+async def test_a_replica_is_told_from_its_primary(local_redis: LocalRedis, store: RedisStateStore) -> None:
+    with local_redis.as_replica(), pytest.raises(StoreUnavailable, match="takes no writes") as refusal:
+        await store.count("acme/slots", 1)
+
+    assert refusal.value.hint == "It is a replica: let REDIS_URL name the primary."
+
+
+async def test_a_wrong_password_is_told_from_an_outage(local_redis: LocalRedis) -> None:
+    address = local_redis.url.replace("redis://", "redis://:canary-password@")
+    store = RedisStateStore(address, prefix="outage")
+    with local_redis.configured(requirepass="another"), pytest.raises(StoreUnavailable) as refusal:
+        await store.get("acme/run/1")
+    await store.close()
+
+    assert refusal.value.message == f"the state store at {local_redis.place} refuses the user or the password"
+    assert "canary" not in f"{refusal.value!r}{refusal.value.__cause__!r}"
+
+
 async def test_a_waiting_claim_hears_of_the_end(local_redis: LocalRedis, queue: RedisQueue) -> None:
     claim = asyncio.create_task(queue.claim(wait=MINUTE))
     await asyncio.sleep(0.2)
