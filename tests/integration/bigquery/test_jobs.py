@@ -293,6 +293,13 @@ async def test_a_statement_of_a_cancelled_call_is_cancelled(fake, jobs):
         await asyncio.sleep(0.001)
 
 
+async def test_a_destination_is_replaced(jobs):
+    copy = bigquery.TableReference.from_string("fake-project.costs.copy")
+    job = await jobs.query("SELECT 1", destination=copy)
+
+    assert (job.destination, job.write_disposition) == (copy, "WRITE_TRUNCATE")
+
+
 async def test_too_many_bytes_are_refused(fake, jobs):
     fake.bytes_processed = 2_000_000
 

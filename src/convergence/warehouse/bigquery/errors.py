@@ -73,7 +73,7 @@ _OVER_BYTES: Final = re.compile(r"exceeded limit for bytes billed", re.IGNORECAS
 _OVER_TIME: Final = re.compile(
     r"\bjob (timed out|execution was cancelled: job timed out)|\bjob timeout\b", re.IGNORECASE
 )
-_LOCATED: Final = re.compile(r"was not found in location (?P<location>[\w-]+)", re.IGNORECASE)
+_LOCATED: Final = re.compile(r"not found: dataset \S+ was not found in location (?P<location>[\w-]+)", re.IGNORECASE)
 _DISABLED: Final = re.compile(r"API has not been used in project|it is disabled", re.IGNORECASE)
 _PERMISSION: Final = re.compile(r"\bbigquery\.[A-Za-z]+\.[A-Za-z]+")
 _LOGGED_URL: Final = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) https?://\S+: ")
@@ -230,7 +230,7 @@ def _elsewhere(failure: Failure, location: str | None) -> ConvergenceError:
         f"Jobs run in {asked} (BIGQUERY_LOCATION). If the dataset exists, it lies in another location: set "
         "BIGQUERY_LOCATION to that one; a dataset cannot be moved."
     )
-    return StatementFailed(failure.message, code="warehouse_location", hint=hint)
+    return StatementFailed(failure.message, code="warehouse_not_found", hint=hint)
 
 
 def _unauthenticated(failure: Failure, _location: str | None) -> ConvergenceError:
