@@ -249,7 +249,7 @@ class ProviderClient:
             call.method, call.path, params=list(call.params), json=call.json, auth=self._auth
         ) as response:
             outcome.status = response.status_code
-            outcome.request_id = response.headers.get("x-request-id", "")[:100]
+            outcome.request_id = _request_id(response.headers)
             cap = policy.max_body_bytes if response.is_success else policy.max_error_bytes
             headers = dict(response.headers)
             body = await self._read(response, cap)
@@ -294,6 +294,11 @@ class _Outcome:
     def __init__(self) -> None:
         self.status, self.size, self.request_id = 0, 0, ""
         self.error: str | None = None
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    """What the provider's support asks for: x-request-id, or request-id at Anthropic."""
+    return (headers.get("x-request-id") or headers.get("request-id") or "")[:100]
 
 
 def _record(lane: Lane, error: ConvergenceError) -> None:

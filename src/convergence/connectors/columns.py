@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from convergence.connectors.layout import FieldSpec, PageLayout
+from convergence.connectors.layout import DECIMALS, FieldSpec, PageLayout
 
 # Wide enough to read any amount a provider writes without rounding it on the way in.
 _WIDE = pa.decimal256(76, 38)
@@ -127,7 +127,7 @@ def _convert(values: pa.Array, spec: FieldSpec) -> pa.Array:
         raise NotUniform(f"{spec.name} is null")
     match spec.type:
         case "NUMERIC":
-            values = _round(values)
+            values = _round(values, DECIMALS[spec.unit])
         case "TIMESTAMP":
             values = _read_times(values, spec)
         case "DATE":
@@ -139,8 +139,9 @@ def _convert(values: pa.Array, spec: FieldSpec) -> pa.Array:
     return values
 
 
-def _round(values: pa.Array) -> pa.Array:
-    """Half away from zero at nine places, as `kit.money` rounds."""
+def _round(values: pa.Array, decimals: int) -> pa.Array:
+    """The point moved, then half away from zero at nine places, as `kit.money` rounds."""
+    values = values.view(pa.decimal256(_WIDE.precision, _WIDE.scale + decimals))
     return pc.round(values, 9, "half_towards_infinity").cast(_NUMERIC)
 
 

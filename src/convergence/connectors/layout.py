@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 FieldType = Literal["STRING", "INT64", "NUMERIC", "BOOL", "TIMESTAMP", "DATE"]
 TimeFormat = Literal["unix_s", "unix_ms", "rfc3339"]
+AmountUnit = Literal["whole", "cents", "micro"]
+DECIMALS: Final[dict[AmountUnit, int]] = {"whole": 0, "cents": 2, "micro": 6}
+"""How many places the point moves to the left to make a whole unit of the currency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,8 @@ class FieldSpec:
     """One column. `source` is its dotted path inside the bucket or the result; empty means its own name.
 
     `type` is BigQuery's. NUMERIC takes a JSON number or a number in a string, exactly, rounded half up to nine places.
-    `time_format` is how a TIMESTAMP is written; a DATE is `YYYY-MM-DD`. A missing member is NULL.
+    `unit` is what its number counts: cents and micro become whole units before they are rounded. `time_format` is how a
+    TIMESTAMP is written; a DATE is `YYYY-MM-DD`. A missing member is NULL.
     """
 
     name: str
@@ -23,6 +27,7 @@ class FieldSpec:
     required: bool = False
     non_negative: bool = False
     time_format: TimeFormat = "unix_s"
+    unit: AmountUnit = "whole"
 
     @property
     def path(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from convergence.connectors.columns import LATEST_SECOND, LONGEST_TEXT, arrow_schema
-from convergence.connectors.layout import FieldSpec, PageLayout
+from convergence.connectors.layout import DECIMALS, FieldSpec, PageLayout
 from convergence.connectors.redaction import redact_json
 from convergence.errors import ProviderMisbehaved
 from convergence.kit.money import parse_amount
@@ -164,14 +164,14 @@ def _integer(raw: Any, _spec: FieldSpec) -> int:
     return raw
 
 
-def _amount(raw: Any, _spec: FieldSpec) -> Decimal:
+def _amount(raw: Any, spec: FieldSpec) -> Decimal:
     if isinstance(raw, bool) or not isinstance(raw, int | Decimal | str):
         raise TypeError(f"expected a number, got {_kind(raw)}")
     # Decimal() takes underscores and spaces, which no number in JSON has.
     if isinstance(raw, str) and (not raw.isascii() or "_" in raw or raw != raw.strip()):
         raise ValueError("expected a number, got other text")
     try:
-        return parse_amount(raw)
+        return parse_amount(raw, decimals=DECIMALS[spec.unit])
     except ValueError:
         raise ValueError("not a finite number below 1e29") from None
 

@@ -12,8 +12,8 @@ _WIDE = Context(prec=60, rounding=ROUND_HALF_UP)
 _LIMIT = Decimal(10) ** 29
 
 
-def parse_amount(text: str | int | Decimal) -> Decimal:
-    """An amount from its raw text, rounded half up to nine places.
+def parse_amount(text: str | int | Decimal, *, decimals: int = 0) -> Decimal:
+    """An amount from its raw text, rounded half up to nine places, after its point has moved `decimals` to the left.
 
     Raises:
         ValueError: not a number, NaN, infinite, or 10**29 and above.
@@ -24,7 +24,7 @@ def parse_amount(text: str | int | Decimal) -> Decimal:
         raise ValueError(f"not a number: {text!r}") from error
     if not amount.is_finite() or amount.copy_abs() >= _LIMIT:
         raise ValueError(f"not a finite amount below 1e29: {text!r}")
-    return quantize(amount)
+    return quantize(_WIDE.scaleb(amount, -decimals) if decimals else amount)
 
 
 def quantize(amount: Decimal) -> Decimal:

@@ -43,6 +43,7 @@ class Report:
     dimensions: tuple[str, ...]
     layout: PageLayout
     build_params: Callable[[tuple[str, ...], Window], list[tuple[str, str]]]
+    pages_a_day: int = 2  # the most that make sense: a page holds a bucket at least
 
     @property
     def group_by(self) -> str:
@@ -59,6 +60,13 @@ class Reading:
     rejects: list[Rejected] = field(default_factory=list)
     unknown_fields: frozenset[str] = frozenset()
     bytes_read: int = 0
+
+    def extend(self, other: Reading) -> None:
+        """Add what was read of the same report for other days."""
+        self.batches.extend(other.batches)
+        self.rejects.extend(other.rejects)
+        self.unknown_fields |= other.unknown_fields
+        self.bytes_read += other.bytes_read
 
 
 def choose_window(context: StepContext, restatement_days: int, month_end_days: int = 0) -> Window:
@@ -140,11 +148,17 @@ async def read_report(client: ProviderClient, report: Report, window: Window) ->
         TooLarge: page_too_large: ask for fewer days.
         ProviderMisbehaved: an endless or lost cursor, or a bucket that is no UTC day.
     """
+    (reading,) = await read_views(client, (report,), window)
+    return reading
+
+
+async def read_views(client: ProviderClient, views: Sequence[Report], window: Window) -> list[Reading]:
+    """As `read_report`, where the same pages hold several kinds of rows. The first view words the request."""
     try:
-        return await _read_pages(client, report, window)
+        return await _read_pages(client, views, window)
     except _CursorRefused:
         try:
-            return await _read_pages(client, report, window)
+            return await _read_pages(client, views, window)
         except _CursorRefused as again:
             raise again.rejection from None
 
@@ -155,25 +169,26 @@ class _CursorRefused(Exception):
         self.rejection = rejection
 
 
-async def _read_pages(client: ProviderClient, report: Report, window: Window) -> Reading:
-    reading = Reading(report)
+async def _read_pages(client: ProviderClient, views: Sequence[Report], window: Window) -> list[Reading]:
+    readings, report = [Reading(view) for view in views], views[0]
     pages = client.pages(
         report.path,
         report.build_params(report.dimensions, window),
         CursorToken(),
         stream=f"{report.provider}.{report.name}",
         window=f"{window.start}_{window.end}",
-        max_pages=2 * len(window) + 10,  # a page holds a bucket at least
+        max_pages=report.pages_a_day * len(window) + 10,
     )
     try:
         async for page in pages:
-            decoded = await asyncio.to_thread(decode_page, page.body, report.layout)
-            _add_page(reading, decoded, len(page.body), window)
+            for reading in readings:
+                decoded = await asyncio.to_thread(decode_page, page.body, reading.report.layout)
+                _add_page(reading, decoded, len(page.body), window)
     except ProviderRejected as error:
-        if error.status == 400 and reading.bytes_read:
+        if error.status == 400 and readings[0].bytes_read:
             raise _CursorRefused(error) from error
         raise
-    return reading
+    return readings
 
 
 def _add_page(reading: Reading, page: DecodedPage, size: int, window: Window) -> None:

@@ -6,17 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from convergence.connectors.auth import bearer
-from convergence.errors import CredentialInvalid, ProviderRejected
+from convergence.errors import ProviderRejected
 from convergence.integrations.models import Validation
+from convergence.integrations.validators._keys import check_shape, refuse_key
 from convergence.kit.hashing import digest
-from convergence.security import redact
 
 if TYPE_CHECKING:
     from convergence.connectors import HttpPool, ProviderClient
 
 _ADMIN_PREFIX: Final = "sk-admin-"
 _KEYS_PAGE: Final = "platform.openai.com/settings/organization/admin-keys"
-_MAX_LENGTH: Final = 512
 
 
 async def check(http: HttpPool, org_slug: str, credential: str, *, now: datetime) -> Validation:
@@ -27,7 +26,7 @@ async def check(http: HttpPool, org_slug: str, credential: str, *, now: datetime
         ProviderUnavailable: OpenAI could not be asked.
     """
     key = credential.strip()
-    _check_shape(key)
+    check_shape(key, f"Paste an Admin key ({_ADMIN_PREFIX}...) from {_KEYS_PAGE}.")
     client = http.client(org_slug, "openai", bearer(key))
     projects = await _ask(
         client, key, "/organization/projects", {"limit": "100", "include_archived": "true"}, right="projects, read"
@@ -48,20 +47,11 @@ async def _ask(client: ProviderClient, key: str, path: str, params: dict[str, st
         page = await client.get(path, tuple(params.items()))
     except ProviderRejected as error:
         if error.status == 401:
-            raise _refused(error, _explain_401(key)) from None
+            raise refuse_key(error, _explain_401(key)) from None
         if error.status == 403:
-            raise _refused(error, f"The key lacks the right {right!r}; add it at {_KEYS_PAGE}.") from None
+            raise refuse_key(error, f"The key lacks the right {right!r}; add it at {_KEYS_PAGE}.") from None
         raise
     return dict(page.envelope)
-
-
-def _check_shape(key: str) -> None:
-    if not 8 <= len(key) <= _MAX_LENGTH or not key.isascii() or not key.isprintable() or " " in key:
-        raise CredentialInvalid(
-            "this is not a key: keys are one word of ASCII letters, digits and signs",
-            hint=f"Paste an Admin key ({_ADMIN_PREFIX}...) from {_KEYS_PAGE}.",
-            fields={"validation_status": "INVALID"},
-        )
 
 
 def _explain_401(key: str) -> str:
@@ -70,12 +60,6 @@ def _explain_401(key: str) -> str:
     return (
         f"An Admin key ({_ADMIN_PREFIX}...) is needed; project, user and service account keys cannot read the"
         f" organization's costs. An owner makes one at {_KEYS_PAGE}."
-    )
-
-
-def _refused(error: ProviderRejected, hint: str) -> CredentialInvalid:
-    return CredentialInvalid(
-        redact(error.message), hint=hint, fields={"validation_status": "INVALID", "status": error.status}
     )
 
 
