@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import Final
 
 import h11
 import structlog
 import uvicorn
+from fastapi import APIRouter, FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from convergence import __version__
 from convergence.api.problems import Problem
+from convergence.api.routers import ROUTERS
 from convergence.bootstrap import prepare_settings
 from convergence.errors import ConfigError
 from convergence.kit.ids import new_id
@@ -51,8 +55,24 @@ class _PatientProtocol(H11Protocol):
         self.transport.close()
 
 
+class Server(uvicorn.Server):
+    """Tells the worker first that the end is near: a delivery under way is answered once its run was handed back."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app = self.config.app
+        if isinstance(app, FastAPI):
+            await app.state.platform.worker.stop()
+        await super().shutdown(sockets)
+
+
 def serve(
-    settings: Settings, *, work: bool = True, schedule: bool = True, host: str | None = None, port: int | None = None
+    settings: Settings,
+    *,
+    work: bool = True,
+    schedule: bool = True,
+    host: str | None = None,
+    port: int | None = None,
+    routers: Sequence[APIRouter] = ROUTERS,
 ) -> int:
     """Serve until SIGTERM or SIGINT, then finish what is under way; the exit code.
 
@@ -74,17 +94,17 @@ def serve(
         environment=settings.environment,
         endpoint=os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"),
     )
+    from convergence.api.app import create_app
+
     try:
-        return _run(settings, work=work, schedule=schedule, host=host, port=port)
+        return _run(create_app(settings, work=work, schedule=schedule, routers=routers), settings, host, port)
     finally:
         shut_down_tracing()
 
 
-def _run(settings: Settings, *, work: bool, schedule: bool, host: str | None, port: int | None) -> int:
-    from convergence.api.app import create_app
-
+def _run(app: FastAPI, settings: Settings, host: str | None, port: int | None) -> int:
     config = uvicorn.Config(
-        create_app(settings, work=work, schedule=schedule),
+        app,
         host=host or settings.api_host,
         port=port if port is not None else settings.api_port,
         http=_PatientProtocol,
@@ -99,7 +119,7 @@ def _run(settings: Settings, *, work: bool, schedule: bool, host: str | None, po
     )
     if settings.api_workers > 1:
         log.warning("API_WORKERS is not used: one process owns the embedded warehouse", asked=settings.api_workers)
-    server = uvicorn.Server(config)
+    server = Server(config)
     signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it has finished everything
     server.run()
     return 0 if server.started else 1

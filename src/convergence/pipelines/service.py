@@ -10,9 +10,19 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from convergence.catalog import Catalog, Pipeline
-from convergence.errors import ConfigError, Conflict, ConvergenceError, Fault, InvalidRequest, NotFound, StepFailed
+from convergence.errors import (
+    ConfigError,
+    Conflict,
+    ConvergenceError,
+    Fault,
+    InvalidRequest,
+    NotFound,
+    StepFailed,
+    StoreUnavailable,
+)
 from convergence.kit.clock import Clock, today
 from convergence.kit.hashing import digest
 from convergence.kit.ids import new_id
@@ -28,6 +38,8 @@ from convergence.queue import Message, Queue
 from convergence.state import StateStore
 from convergence.steps.registry import PACKAGE, check_step
 from convergence.tenancy import OrgScope
+
+log = structlog.get_logger(__name__)
 
 MAX_DAYS: Final = 366
 _KEY_TTL = timedelta(hours=24)
@@ -135,7 +147,7 @@ class Pipelines:
         for run in runs:
             await self._runs.create(run)
         for run in runs:
-            await self._queue.put(Message(org.org_slug, run.run_id))
+            await self._announce(run)
         return Backfill(backfill_id, tuple(runs))
 
     async def get(self, org: OrgScope, run_id: str) -> RunRecord:
@@ -245,8 +257,15 @@ class Pipelines:
         except ConvergenceError:
             await self._quotas.undo(org.org_slug, run.run_id)
             raise
-        await self._queue.put(Message(org.org_slug, run.run_id))
+        await self._announce(run)
         return run
+
+    async def _announce(self, run: RunRecord) -> None:
+        """The run is durable: where the queue is away, the sweeper announces it."""
+        try:
+            await self._queue.put(Message(run.org_slug, run.run_id))
+        except StoreUnavailable as error:
+            log.warning("run not announced yet", run_id=run.run_id, error=error.message)
 
     async def _run_once(self, org: OrgScope, run: RunRecord, request: RunRequest) -> RunRecord:
         key = f"{org.org_slug}/idempotency/{digest(request.idempotency_key or '')}"

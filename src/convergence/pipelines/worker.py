@@ -71,6 +71,7 @@ class Worker:
         self._concurrency = concurrency
         self._sweep_interval = sweep_interval
         self._executions: dict[str, Execution] = {}
+        self._deliveries = 0
         self._is_stopping = asyncio.Event()
         self.progress: Progress = lambda _step, _rows: None
 
@@ -113,9 +114,13 @@ class Worker:
         Raises:
             TransientError: this worker is stopping, or has no room; the message is to be delivered again.
         """
-        if self._is_stopping.is_set() or len(self._executions) >= self._concurrency:
+        if self._is_stopping.is_set() or self._deliveries >= self._concurrency:
             raise TransientError("this worker takes no more now", code="worker_busy", retry_after=1)
-        await self.work(message, within=within)
+        self._deliveries += 1
+        try:
+            await self.work(message, within=within)
+        finally:
+            self._deliveries -= 1
 
     async def work(self, message: Message, /, *, within: timedelta | None = None) -> None:
         """Handle one message: execute its run, or put it off."""

@@ -30,7 +30,6 @@ _SHORTEST_LOOK: Final = timedelta(seconds=1)
 _LONGEST_LOOK: Final = timedelta(seconds=30)
 _PERIOD_SECONDS: Final = 300  # an open run is announced anew in each, whatever became of its earlier tasks
 _MARGIN: Final = timedelta(minutes=1)
-_CALL_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +52,18 @@ class CloudTasksQueue:
     """
 
     def __init__(
-        self, target: Target, *, clock: Clock, endpoint: str | None = None, certificates_url: str = CERTIFICATES_URL
+        self,
+        target: Target,
+        *,
+        clock: Clock,
+        endpoint: str | None = None,
+        certificates_url: str = CERTIFICATES_URL,
+        call_seconds: float = 10,
     ) -> None:
         self._target = target
         self._clock = clock
         self._endpoint = endpoint
+        self._call_seconds = call_seconds
         self._identity = GoogleIdentity(
             service_account=target.service_account, audience=target.audience, certificates_url=certificates_url
         )
@@ -92,7 +98,9 @@ class CloudTasksQueue:
     async def ping(self) -> None:
         client = await self._open()
         with self._explained():
-            await client.get_queue(name=self._target.queue, timeout=_CALL_SECONDS, retry=_retry())
+            await client.get_queue(
+                name=self._target.queue, timeout=self._call_seconds, retry=_retry(self._call_seconds)
+            )
 
     async def close(self) -> None:
         self._is_closed = True
@@ -106,7 +114,9 @@ class CloudTasksQueue:
         client = await self._open()
         task = self._build(message, min(delay, _LONGEST_DELAY), f"{self._target.queue}/tasks/{name}")
         with self._explained(), suppress(AlreadyExists):
-            await client.create_task(parent=self._target.queue, task=task, timeout=_CALL_SECONDS, retry=_retry())
+            await client.create_task(
+                parent=self._target.queue, task=task, timeout=self._call_seconds, retry=_retry(self._call_seconds)
+            )
 
     def _build(self, message: Message, delay: timedelta, name: str) -> Task:
         from google.cloud.tasks_v2 import HttpMethod, HttpRequest, OidcToken, Task
@@ -156,13 +166,13 @@ async def _connect(endpoint: str | None) -> CloudTasksAsyncClient:
     return CloudTasksAsyncClient(credentials=credentials)
 
 
-def _retry() -> AsyncRetry:
+def _retry(seconds: float) -> AsyncRetry:
     """Every call is safe to send twice: names make it so."""
     from google.api_core import exceptions as google
     from google.api_core.retry import AsyncRetry, if_exception_type
 
     passing = if_exception_type(google.ServiceUnavailable, google.InternalServerError, google.Aborted)
-    return AsyncRetry(predicate=passing, initial=0.1, maximum=1.0, timeout=_CALL_SECONDS)
+    return AsyncRetry(predicate=passing, initial=0.1, maximum=1.0, timeout=seconds)
 
 
 def _name(message: Message, *parts: str) -> str:
