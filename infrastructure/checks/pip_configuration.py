@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 def read_options() -> dict[str, str]:
     """Option to value; the environment comes last in pip's own list, as it wins over files there too."""
     command = [sys.executable, "-m", "pip", "config", "list"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - pip of this interpreter
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
     options = {}
     for line in sorted(listed.stdout.splitlines(), key=lambda line: line.startswith(":env:")):
         name, _, value = line.partition("=")
