@@ -49,6 +49,10 @@ check: $(STAMP)  ## ruff, mypy, import-linter, configs
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/validate_configs.py
+	@$(BIN)/python infrastructure/checks/check.py
+
+check-infra: $(STAMP)  ## Terraform, policies, Dockerfile, scripts, Cloud Build
+	@$(BIN)/python infrastructure/checks/check.py
 
 check-image:  ## Build the image from Debian's packages and run it once
 	@infrastructure/checks/image.sh

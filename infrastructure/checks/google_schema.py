@@ -146,7 +146,7 @@ def _build_attribute(binding: Binding, flag: Flags, how: Written | None) -> Bloc
     }
 
 
-def _build_type(binding: Binding, flag: Flags, how: Written | None) -> Any:  # noqa: ANN401 (a cty type is any JSON)
+def _build_type(binding: Binding, flag: Flags, how: Written | None) -> Any:
     if how is not None and how.storage in _PRIMITIVES:
         return _PRIMITIVES[how.storage]
     if how is not None and (match := _COLLECTION.fullmatch(how.storage)):
@@ -159,7 +159,7 @@ def _build_type(binding: Binding, flag: Flags, how: Written | None) -> Any:  # n
     return _object_type(binding, flag.made_of)
 
 
-def _object_type(binding: Binding, made_of: str) -> Any:  # noqa: ANN401 (the same)
+def _object_type(binding: Binding, made_of: str) -> Any:
     block = _build_struct(binding, made_of) if made_of else {"attributes": {}, "blocks": {}}
     fields = {name: attribute["type"] for name, attribute in block["attributes"].items()}
     return ["list", ["object", fields]] if fields else "dynamic"

@@ -1,5 +1,6 @@
 locals {
-  # Both services are one image with the same settings.
+  # Both services are one image with the same settings. The root key and the root secret are none of them: each service
+  # reads them from Secret Manager when it starts, so that a version that was added is taken with the next revision.
   settings = {
     ENVIRONMENT                     = local.environment
     APP_NAME                        = local.name
@@ -93,16 +94,6 @@ resource "google_cloud_run_v2_service" "service" {
         content {
           name  = env.key
           value = env.value
-        }
-      }
-
-      env {
-        name = "CA_ROOT_API_KEY"
-        value_source {
-          secret_key_ref {
-            secret  = google_secret_manager_secret.secret["convergence-root-key"].secret_id
-            version = "latest"
-          }
         }
       }
 

@@ -105,7 +105,7 @@ run "settings" {
   }
 
   assert {
-    condition     = !contains(keys(local.settings), "CA_ROOT_API_KEY") && !contains(keys(local.settings), "DISABLE_AUTH") && !contains(keys(local.settings), "RATE_LIMIT_ENABLED")
+    condition     = length(setintersection(keys(local.settings), ["CA_ROOT_API_KEY", "ADMIN_API_KEY", "CONVERGENCE_ROOT_SECRET", "REDIS_URL", "DISABLE_AUTH", "RATE_LIMIT_ENABLED"])) == 0
     error_message = "A secret is set as plain text, or a guard of production is touched."
   }
 }
