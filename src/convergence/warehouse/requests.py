@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
+from typing import Final
 
 from convergence.catalog.schemas import TableSchema
 from convergence.errors import SchemaMismatch
 from convergence.kit.window import Window
 from convergence.warehouse.protocol import Claim, WriteMode
+
+WHOLE_TABLE: Final = date(1, 1, 1)  # the scope's day of a load that has no window
 
 
 def check_request(

@@ -1,1 +1,6 @@
-"""BigQuery: the warehouse of production."""
+"""BigQuery as the warehouse."""
+
+from convergence.warehouse.bigquery.limits import ReadLimits
+from convergence.warehouse.bigquery.warehouse import BigQueryWarehouse
+
+__all__ = ["BigQueryWarehouse", "ReadLimits"]

@@ -23,11 +23,11 @@ from convergence.warehouse.duckdb.errors import is_conflict
 from convergence.warehouse.duckdb.schema import full_name, identifier
 from convergence.warehouse.duckdb.tables import first_row, quote
 from convergence.warehouse.protocol import Claim, Loaded, ScopeState, WriteMode
+from convergence.warehouse.requests import WHOLE_TABLE
 
 Connection = duckdb.DuckDBPyConnection
 T = TypeVar("T")
 
-WHOLE_TABLE: Final = date(1, 1, 1)  # the scope's day of a load that has no window
 _ATTEMPTS: Final = 6
 _SCOPE_COLUMNS: Final = "stream, day, fence, load_id, run_id, rows, amount, content_digest"
 _DAYS: Final = pa.schema(
