@@ -279,11 +279,25 @@ def build_platform(settings: Settings, clock: Clock, processors: str = PACKAGE, 
 
 
 def _warehouse(settings: Settings) -> Warehouse:
-    if settings.warehouse != "duckdb":
-        raise _absent("WAREHOUSE", settings.warehouse, "duckdb")
+    if settings.warehouse == "bigquery":
+        return _bigquery(settings)
     from convergence.warehouse.duckdb import DuckDBWarehouse
 
     return DuckDBWarehouse(settings.data_dir)
+
+
+def _bigquery(settings: Settings) -> Warehouse:
+    from convergence.warehouse.bigquery import BigQueryWarehouse
+
+    return BigQueryWarehouse(
+        settings.gcp_project_id or "",
+        location=settings.bigquery_location,
+        endpoint=settings.bigquery_api_endpoint,
+        attempts=settings.bq_max_retry_attempts,
+        page_rows=settings.bq_max_results_per_page,
+        max_bytes=settings.bq_max_bytes_billed,
+        query_timeout=timedelta(seconds=settings.bq_query_timeout_seconds),
+    )
 
 
 def _state(settings: Settings, clock: Clock) -> StateStore:
