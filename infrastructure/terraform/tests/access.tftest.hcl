@@ -15,7 +15,7 @@ variables {
   metabase     = { enabled = true, members = ["group:finance@example.com"] }
 }
 
-run "project_grants" {
+run "grants" {
   command = plan
 
   assert {
@@ -51,10 +51,6 @@ run "project_grants" {
     condition     = google_project_iam_custom_role.dataset_creator.permissions == toset(["bigquery.datasets.create"])
     error_message = "Onboarding may do more than make a dataset."
   }
-}
-
-run "conditions_name_the_environment" {
-  command = plan
 
   assert {
     condition     = strcontains(local.organization_datasets, "endsWith(\"_stage\")") && !strcontains(local.organization_datasets, "prod")
@@ -65,10 +61,6 @@ run "conditions_name_the_environment" {
     condition     = local.state_database == "resource.name == \"projects/acme-costs-stage/databases/(default)\""
     error_message = "Another database is open."
   }
-}
-
-run "grants_on_resources" {
-  command = plan
 
   assert {
     condition     = { for name, grant in google_bigquery_dataset_iam_member.organizations : name => grant.role } == { api = "roles/bigquery.dataEditor", worker = "roles/bigquery.dataEditor" }

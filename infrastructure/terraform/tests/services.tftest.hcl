@@ -15,7 +15,7 @@ variables {
   alert_emails = ["finops@example.com"]
 }
 
-run "who_reaches_the_services" {
+run "services" {
   command = plan
 
   assert {
@@ -31,6 +31,61 @@ run "who_reaches_the_services" {
   assert {
     condition     = alltrue([for service in values(google_cloud_run_v2_service.service) : service.deletion_protection])
     error_message = "A production service can be deleted by an apply."
+  }
+
+  assert {
+    condition     = google_service_account.api.account_id != google_service_account.worker.account_id
+    error_message = "Both services run as one account."
+  }
+
+  assert {
+    condition = { for name, service in google_cloud_run_v2_service.service : name => one(one(service.template).containers).args } == {
+      api    = tolist(["serve", "--no-worker", "--no-scheduler"])
+      worker = tolist(["worker"])
+    }
+    error_message = "A service is started with another command."
+  }
+
+  assert {
+    condition     = one(google_cloud_run_v2_service.service["worker"].template).timeout == "3600s"
+    error_message = "Runs are cut off."
+  }
+
+  assert {
+    condition     = alltrue([for service in values(google_cloud_run_v2_service.service) : one(one(one(service.template).containers).resources).cpu_idle == false])
+    error_message = "Heartbeats stop between requests."
+  }
+
+  assert {
+    condition = {
+      for name in ["ENVIRONMENT", "WAREHOUSE", "LOCK_BACKEND", "QUEUE_BACKEND", "KMS_BACKEND", "SECRETS_BACKEND", "CLOUD_TASKS_QUEUE", "CLOUD_TASKS_TARGET_URL"] :
+      name => local.settings[name]
+      } == {
+      ENVIRONMENT            = "production"
+      WAREHOUSE              = "bigquery"
+      LOCK_BACKEND           = "firestore"
+      QUEUE_BACKEND          = "cloud_tasks"
+      KMS_BACKEND            = "gcp"
+      SECRETS_BACKEND        = "gcp"
+      CLOUD_TASKS_QUEUE      = "projects/acme-costs-prod/locations/us-central1/queues/convergence-runs"
+      CLOUD_TASKS_TARGET_URL = "https://convergence-worker-123456789012.us-central1.run.app"
+    }
+    error_message = "The services are told to use other backends."
+  }
+
+  assert {
+    condition     = length(setintersection(keys(local.settings), ["CA_ROOT_API_KEY", "ADMIN_API_KEY", "CONVERGENCE_ROOT_SECRET", "REDIS_URL", "DISABLE_AUTH", "RATE_LIMIT_ENABLED"])) == 0
+    error_message = "A secret is set as plain text, or a guard of production is touched."
+  }
+
+  assert {
+    condition     = contains(one(one(one(google_cloud_run_v2_service.service["worker"].template).volumes).gcs).mount_options, "uid=10001")
+    error_message = "The image's user cannot write raw pages."
+  }
+
+  assert {
+    condition     = one(one(google_storage_bucket.archive.lifecycle_rule).condition).age == 35 && google_storage_bucket.archive.public_access_prevention == "enforced"
+    error_message = "Raw pages are kept too long, too short, or in public."
   }
 }
 
@@ -57,73 +112,6 @@ run "domain_closes_the_side_door" {
   }
 }
 
-run "two_accounts_two_commands" {
-  command = plan
-
-  assert {
-    condition     = google_service_account.api.account_id != google_service_account.worker.account_id
-    error_message = "Both services run as one account."
-  }
-
-  assert {
-    condition = { for name, service in google_cloud_run_v2_service.service : name => one(one(service.template).containers).args } == {
-      api    = tolist(["serve", "--no-worker", "--no-scheduler"])
-      worker = tolist(["worker"])
-    }
-    error_message = "A service is started with another command."
-  }
-
-  assert {
-    condition     = one(google_cloud_run_v2_service.service["worker"].template).timeout == "3600s"
-    error_message = "Runs are cut off."
-  }
-
-  assert {
-    condition     = alltrue([for service in values(google_cloud_run_v2_service.service) : one(one(one(service.template).containers).resources).cpu_idle == false])
-    error_message = "Heartbeats stop between requests."
-  }
-}
-
-run "settings" {
-  command = plan
-
-  assert {
-    condition = {
-      for name in ["ENVIRONMENT", "WAREHOUSE", "LOCK_BACKEND", "QUEUE_BACKEND", "KMS_BACKEND", "SECRETS_BACKEND", "CLOUD_TASKS_QUEUE", "CLOUD_TASKS_TARGET_URL"] :
-      name => local.settings[name]
-      } == {
-      ENVIRONMENT            = "production"
-      WAREHOUSE              = "bigquery"
-      LOCK_BACKEND           = "firestore"
-      QUEUE_BACKEND          = "cloud_tasks"
-      KMS_BACKEND            = "gcp"
-      SECRETS_BACKEND        = "gcp"
-      CLOUD_TASKS_QUEUE      = "projects/acme-costs-prod/locations/us-central1/queues/convergence-runs"
-      CLOUD_TASKS_TARGET_URL = "https://convergence-worker-123456789012.us-central1.run.app"
-    }
-    error_message = "The services are told to use other backends."
-  }
-
-  assert {
-    condition     = length(setintersection(keys(local.settings), ["CA_ROOT_API_KEY", "ADMIN_API_KEY", "CONVERGENCE_ROOT_SECRET", "REDIS_URL", "DISABLE_AUTH", "RATE_LIMIT_ENABLED"])) == 0
-    error_message = "A secret is set as plain text, or a guard of production is touched."
-  }
-}
-
-run "raw_pages_on_a_bucket" {
-  command = plan
-
-  assert {
-    condition     = contains(one(one(one(google_cloud_run_v2_service.service["worker"].template).volumes).gcs).mount_options, "uid=10001")
-    error_message = "The image's user cannot write raw pages."
-  }
-
-  assert {
-    condition     = one(one(google_storage_bucket.archive.lifecycle_rule).condition).age == 35 && google_storage_bucket.archive.public_access_prevention == "enforced"
-    error_message = "Raw pages are kept too long, too short, or in public."
-  }
-}
-
 run "foundation_before_the_image" {
   command = plan
 
@@ -142,32 +130,14 @@ run "foundation_before_the_image" {
   }
 }
 
-run "tags_are_refused" {
+run "mistaken_variables_are_refused" {
   command = plan
 
   variables {
-    image = "us-central1-docker.pkg.dev/acme-costs-prod/convergence/convergence:latest"
-  }
-
-  expect_failures = [var.image]
-}
-
-run "other_environments_are_refused" {
-  command = plan
-
-  variables {
-    environment = "production"
-  }
-
-  expect_failures = [var.environment]
-}
-
-run "any_origin_is_refused" {
-  command = plan
-
-  variables {
+    environment  = "production"
+    image        = "us-central1-docker.pkg.dev/acme-costs-prod/convergence/convergence:latest"
     cors_origins = ["https://*.example.com"]
   }
 
-  expect_failures = [var.cors_origins]
+  expect_failures = [var.environment, var.image, var.cors_origins]
 }

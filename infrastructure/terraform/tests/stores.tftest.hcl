@@ -15,7 +15,7 @@ variables {
   metabase     = { enabled = true }
 }
 
-run "key" {
+run "stores" {
   command = plan
 
   assert {
@@ -27,10 +27,6 @@ run "key" {
     condition     = google_kms_crypto_key.credentials.destroy_scheduled_duration == "2592000s"
     error_message = "A destroyed key version is gone before anybody notices."
   }
-}
-
-run "secrets_have_no_value" {
-  command = plan
 
   assert {
     condition     = toset(keys(google_secret_manager_secret.secret)) == toset(["convergence-root-key", "convergence-root-secret"])
@@ -41,19 +37,11 @@ run "secrets_have_no_value" {
     condition     = alltrue([for file in fileset(path.module, "*.tf") : !strcontains(file(file), "google_secret_manager_secret_version") && !strcontains(file(file), "google_service_account_key") && !strcontains(file(file), "random_password")])
     error_message = "A secret's value passes through terraform's state."
   }
-}
-
-run "warehouse" {
-  command = plan
 
   assert {
     condition     = google_bigquery_dataset.organizations.dataset_id == "organizations" && google_bigquery_dataset.organizations.location == "US" && !google_bigquery_dataset.organizations.delete_contents_on_destroy
     error_message = "The platform's dataset is another, elsewhere, or deleted with its tables."
   }
-}
-
-run "state" {
-  command = plan
 
   assert {
     condition     = google_firestore_field.expiry.collection == "pipeline_locks" && google_firestore_field.expiry.field == "delete_after" && length(google_firestore_field.expiry.ttl_config) == 1
@@ -64,10 +52,6 @@ run "state" {
     condition     = google_firestore_database.state.delete_protection_state == "DELETE_PROTECTION_ENABLED"
     error_message = "Production's state can be deleted."
   }
-}
-
-run "dashboards" {
-  command = plan
 
   assert {
     condition     = google_compute_instance.metabase[0].machine_type == "e2-small" && length(one(google_compute_instance.metabase[0].network_interface).access_config) == 0

@@ -15,7 +15,7 @@ variables {
   alert_emails = ["finops@example.com", "oncall@example.com"]
 }
 
-run "schedule" {
+run "work" {
   command = plan
 
   assert {
@@ -41,10 +41,6 @@ run "schedule" {
     condition     = alltrue([for job in values(google_cloud_scheduler_job.job) : keys(one(job.http_target).headers) == tolist(["Content-Type"])])
     error_message = "A job carries a key of the product."
   }
-}
-
-run "queue" {
-  command = plan
 
   assert {
     condition     = one(google_cloud_tasks_queue.runs.rate_limits).max_concurrent_dispatches == var.worker_instances.max * var.worker_concurrency
@@ -55,10 +51,6 @@ run "queue" {
     condition     = one(google_cloud_tasks_queue.runs.retry_config).max_attempts > 1 && one(google_cloud_tasks_queue.runs.retry_config).max_backoff == "600s"
     error_message = "A delivery that failed is not repeated as it should be."
   }
-}
-
-run "alerts" {
-  command = plan
 
   assert {
     condition     = toset([for channel in values(google_monitoring_notification_channel.email) : channel.labels.email_address]) == toset(["finops@example.com", "oncall@example.com"])
