@@ -31,7 +31,7 @@ end
 
 
 class LocalRedis:
-    """One redis-server process. Every write is on the disk before it is answered."""
+    """One redis-server process. Every write is in its file before it is answered, so that SIGKILL takes none back."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -50,7 +50,7 @@ class LocalRedis:
         program = shutil.which("redis-server")
         if program is None:
             pytest.fail("redis-server is not installed: apt-get install redis-server", pytrace=False)
-        options = f"--port {self._port} --bind 127.0.0.1 --dir {self._folder} --appendonly yes --appendfsync always"
+        options = f"--port {self._port} --bind 127.0.0.1 --dir {self._folder} --appendonly yes --appendfsync everysec"
         with (self._folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen([program, *options.split(), "--save", ""], stdout=log, stderr=log)
         self._wait()

@@ -12,22 +12,19 @@ from convergence.queue import PullQueue
 from convergence.queue.local import LocalQueue
 from convergence.queue.redis import RedisQueue
 
-VISIBILITY = timedelta(milliseconds=200)
-
 
 @dataclass(frozen=True)
 class Backend:
     name: str
-    open: Callable[[pytest.FixtureRequest], PullQueue]
+    open: Callable[[pytest.FixtureRequest, timedelta], PullQueue]
 
 
-def _local(_request: pytest.FixtureRequest) -> PullQueue:
-    return LocalQueue(visibility=VISIBILITY)
+def _local(_request: pytest.FixtureRequest, visibility: timedelta) -> PullQueue:
+    return LocalQueue(visibility=visibility)
 
 
-def _redis(request: pytest.FixtureRequest) -> PullQueue:
-    url = request.getfixturevalue("local_redis").url
-    return RedisQueue(url, prefix="conformance", visibility=VISIBILITY)
+def _redis(request: pytest.FixtureRequest, visibility: timedelta) -> PullQueue:
+    return RedisQueue(request.getfixturevalue("local_redis").url, prefix="conformance", visibility=visibility)
 
 
 BACKENDS = (Backend("local", _local), Backend("redis", _redis))
@@ -35,7 +32,15 @@ BACKENDS = (Backend("local", _local), Backend("redis", _redis))
 
 @pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)
 async def queue(request: pytest.FixtureRequest) -> AsyncIterator[PullQueue]:
-    """Claims come again after 200 ms."""
-    opened = request.param.open(request)
+    """A claim lasts longer than a test."""
+    opened = request.param.open(request, timedelta(minutes=10))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)
+async def impatient_queue(request: pytest.FixtureRequest) -> AsyncIterator[PullQueue]:
+    """Claims come again after half a second."""
+    opened = request.param.open(request, timedelta(milliseconds=500))
     yield opened
     await opened.close()
