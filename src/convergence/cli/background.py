@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from typing import TYPE_CHECKING
 
 from convergence.cli.options import run_async
+from convergence.errors import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from convergence.settings import Settings
 
 
-def run_background(*, work: bool) -> None:
+def check_apart(settings: Settings) -> None:
+    """Refuse a process of its own where everything belongs to one.
+
+    Raises:
+        ConfigError: each backend that other processes do not share.
+    """
+    faults = []
+    if settings.warehouse == "duckdb":
+        problem = "the embedded warehouse belongs to one process, which executes runs and starts due pipelines itself"
+        faults.append(Fault(problem, key="WAREHOUSE", expected="bigquery"))
+    if settings.lock_backend == "memory":
+        faults.append(Fault("is not shared by processes", key="LOCK_BACKEND", expected="redis or firestore"))
+    if settings.queue_backend == "local":
+        faults.append(Fault("does not reach other processes", key="QUEUE_BACKEND", expected="redis or cloud_tasks"))
+    if faults:
+        raise ConfigError(faults, hint="Use `convergence serve`: it works and schedules too. Or share the backends.")
+
+
+def run_background(settings: Settings, *, work: bool) -> None:
     """Work, or tick, until SIGTERM or SIGINT; then hand back what is unfinished."""
-    run_async(_run(work=work))
+    run_async(_run(settings, work=work))
 
 
-async def _run(*, work: bool) -> None:
-    from convergence.bootstrap import open_platform, prepare_settings
-    from convergence.settings import load_settings
+async def _run(settings: Settings, *, work: bool) -> None:
+    from convergence.bootstrap import open_platform
+    from convergence.settings import check_production
     from convergence.telemetry import configure_logging
 
-    settings = prepare_settings(load_settings())
+    check_production(settings)
     configure_logging(settings.log_level, json=settings.environment != "development")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

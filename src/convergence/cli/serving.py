@@ -20,18 +20,33 @@ def serve(
     raise typer.Exit(serve_api(load_settings(), work=worker, schedule=scheduler, host=host, port=port))
 
 
-def worker() -> None:
-    """Execute runs, without the API."""
-    from convergence.cli.background import run_background
+def worker(
+    host: Annotated[str | None, typer.Option(help="With cloud_tasks: where to listen. Default: API_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="With cloud_tasks: default API_PORT, 8080.")] = None,
+) -> None:
+    """Execute runs, without the API: they are pulled from Redis, or delivered over HTTP by Cloud Tasks."""
+    from convergence.cli.background import check_apart, run_background
+    from convergence.settings import load_settings
 
-    run_background(work=True)
+    settings = load_settings()
+    check_apart(settings)
+    if settings.queue_backend != "cloud_tasks":
+        run_background(settings, work=True)
+        return
+    from convergence.api.routers import DELIVERY_ROUTERS
+    from convergence.api.server import serve as serve_api
+
+    raise typer.Exit(serve_api(settings, schedule=False, host=host, port=port, routers=DELIVERY_ROUTERS))
 
 
 def scheduler() -> None:
     """Start due pipelines, without the API."""
-    from convergence.cli.background import run_background
+    from convergence.cli.background import check_apart, run_background
+    from convergence.settings import load_settings
 
-    run_background(work=False)
+    settings = load_settings()
+    check_apart(settings)
+    run_background(settings, work=False)
 
 
 def simulate(context: typer.Context) -> None:

@@ -173,3 +173,10 @@ async def test_a_run_is_accepted_while_the_queue_is_away(builder) -> None:
         ended = await site.finish(run)
 
     assert ended.status is RunStatus.COMPLETED
+
+
+async def test_a_tick_starts_what_is_due(builder) -> None:
+    async with builder.open() as site:
+        answer = await site.post("tick", site.sign(), json={})
+
+    assert (answer.status_code, answer.json()) == (200, {"due": 0, "enqueued": 0, "deferred": 0})
