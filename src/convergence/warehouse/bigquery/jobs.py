@@ -46,7 +46,6 @@ _BACKOFF: Final = (1.0, 60.0)  # ceiling of the first wait after a failure in se
 # A tuple goes to the upload alone: every other request repeats its timeout in a header that must be one number.
 _TIMEOUT: Final = 300.0
 _UPLOAD_TIMEOUT: Final = (60.0, _TIMEOUT)
-_ONE_REQUEST_BYTES: Final = 10 * 2**20  # up to here the client uploads a file in one request
 _UNSPELLABLE: Final = re.compile(r"[^a-z0-9_-]")
 _ONCE: Final = Retry(predicate=if_exception_type())  # of no type: the client never repeats, we do
 
@@ -94,7 +93,7 @@ class Jobs:
         *,
         location: str,
         attempts: int = 6,
-        threads: int = 16,
+        threads: int = 10,  # as many connections as the client's session keeps
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -236,14 +235,12 @@ class Jobs:
         def begin(job_id: str) -> bigquery.LoadJob:
             with contextlib.ExitStack() as files:
                 file = files.enter_context(parquet.open("rb")) if isinstance(parquet, Path) else parquet
-                size = file.seek(0, 2)
                 return self._client.load_table_from_file(
                     file,
                     table,
                     rewind=True,
-                    size=size,
-                    # A file of many requests goes on after a fault; one of a single request starts anew with us.
-                    num_retries=0 if size < _ONE_REQUEST_BYTES else 6,
+                    size=file.seek(0, 2),  # a small file goes in one request
+                    num_retries=0,
                     job_id=job_id,
                     location=self._location,
                     job_config=config,
@@ -277,7 +274,8 @@ class Jobs:
             return await self._begin_and_wait(request, job_id)
         except asyncio.CancelledError:
             if request.key is None:
-                self._pool.submit(self._cancel, job_id)
+                with contextlib.suppress(RuntimeError):  # of a pool that is closed
+                    self._pool.submit(self._cancel, job_id)
             raise
 
     async def _begin_and_wait(self, request: _Request[J], job_id: str) -> _Outcome[J]:
