@@ -65,7 +65,7 @@ def emulating() -> Iterator[BigQueryEmulator]:
 def _process(python: Path, folder: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [python, SERVER, folder / "uploads"],
+            [python, SERVER, folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 from contextvars import ContextVar
@@ -18,10 +19,13 @@ from typing import Any
 _ANNOUNCEMENTS = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 
-from bqemulator.api.routes import jobs, upload  # noqa: E402 - see above
+from bqemulator.api.routes import jobs, tables, upload  # noqa: E402 - see above
+from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository  # noqa: E402 - see above
 from bqemulator.config import LogLevel, Settings  # noqa: E402 - see above
 from bqemulator.domain.errors import AlreadyExistsError  # noqa: E402 - see above
 from bqemulator.server import EmulatorServer  # noqa: E402 - see above
+from bqemulator.storage.sql_identifiers import quoted_table_ref  # noqa: E402 - see above
+from bqemulator.storage.type_map import bq_schema_to_duckdb_columns  # noqa: E402 - see above
 
 _job_id: ContextVar[str] = ContextVar("job_id")
 
@@ -72,9 +76,37 @@ class JobIds:
         upload._new_job_id = _job_id.get
 
 
-def end_with_standard_input() -> None:
+def widen_tables() -> None:
+    """A table that gains columns by its resource gains them in the emulator's list, and here in the engine too."""
+    update = DuckDBCatalogRepository.update_table
+
+    def update_and_alter(self: DuckDBCatalogRepository, table: Any) -> Any:
+        before = self.get_table(table.project_id, table.dataset_id, table.table_id)
+        for statement in _alterations(before, table):
+            self._engine.execute(statement)
+        return update(self, table)
+
+    DuckDBCatalogRepository.update_table = update_and_alter
+
+
+def _alterations(before: Any, after: Any) -> list[str]:
+    old, new = (dict(bq_schema_to_duckdb_columns(_raw(table))) for table in (before, after))
+    name = quoted_table_ref(after.project_id, after.dataset_id, after.table_id)
+    added = [f'ALTER TABLE {name} ADD COLUMN "{column}" {kind}' for column, kind in new.items() if column not in old]
+    changed = [column for column, kind in new.items() if old.get(column, kind) != kind]
+    return added + [f'ALTER TABLE {name} ALTER COLUMN "{column}" SET DATA TYPE {new[column]}' for column in changed]
+
+
+def _raw(table: Any) -> list[dict[str, Any]]:
+    return [tables._field_to_rest(field) for field in table.schema_.fields]
+
+
+def end_with_standard_input(folder: Path) -> None:
+    """Whoever was killed could not tidy up: the folder goes with the process."""
+
     def wait() -> None:
         sys.stdin.buffer.read()
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -100,9 +132,11 @@ def settings(staging: Path) -> Settings:
 
 
 if __name__ == "__main__":
-    end_with_standard_input()
+    home = Path(sys.argv[1])
+    end_with_standard_input(home)
     accept_any_media_type()
+    widen_tables()
     job_ids = JobIds()
     job_ids.keep_for_queries()
     job_ids.keep_for_loads()
-    Announced(settings(Path(sys.argv[1]))).run_forever()
+    Announced(settings(home / "uploads")).run_forever()
