@@ -14,7 +14,7 @@ BASE="${BASE:-localhost/convergence-base}"
 STAMP="$CACHE/passed"
 export BUILDAH_ISOLATION=chroot
 
-store() { buildah --storage-driver vfs --root "$CACHE/images" --runroot "$CACHE/run" "$@"; }
+store() { buildah --root "$CACHE/images" --runroot "$CACHE/run" "$@"; }
 
 say() { printf 'image: %s\n' "$*"; }
 
@@ -29,6 +29,10 @@ need_tools() {
   for tool in buildah debootstrap; do
     command -v "$tool" >/dev/null || skip "$tool is missing; apt-get install buildah debootstrap"
   done
+  if ! probe=$(store from scratch) || ! store mount "$probe" >/dev/null; then
+    skip "this machine lets nobody mount, not even root"
+  fi
+  store rm "$probe" >/dev/null
 }
 
 content() {
@@ -124,8 +128,8 @@ if [ "$(cat "$STAMP" 2>/dev/null)" = "$now" ]; then
   say "unchanged since it last passed"
   exit 0
 fi
-need_tools
 mkdir -p "$CACHE"
+need_tools
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
 umask 077
