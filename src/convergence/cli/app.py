@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from convergence.cli import costs, demo, integrations, organizations, platform, runs, serving
+from convergence.cli import costs, demo, integrations, keys, organizations, platform, runs, serving
 
 app = typer.Typer(
     name="convergence",
@@ -40,6 +40,7 @@ serving.register(app)
 platform.register(app)
 app.add_typer(organizations.app, name="org")
 app.add_typer(integrations.app, name="integration")
+app.add_typer(keys.app, name="keys")
 runs.register(app)
 app.add_typer(runs.app, name="runs")
 costs.register(app)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from convergence.errors import NotFound
+from convergence.security import Binding
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,10 @@ class StoredCredential:
     last_error: str | None
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def binding(self) -> Binding:
+        return Binding(self.org_slug, self.provider, self.credential_id, version=self.version)
 
     @property
     def shown(self) -> Integration:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -44,13 +45,34 @@ class CredentialStore:
         )
         return _credential(rows[0]) if rows else None
 
+    async def every(self) -> list[StoredCredential]:
+        """Of all organizations: only for the platform's own upkeep."""
+        rows = await self._rows(f"SELECT {_COLUMNS} FROM {_TABLE} ORDER BY org_slug, provider")
+        return [_credential(row) for row in rows]
+
+    def erasing(self) -> AbstractAsyncContextManager[None]:
+        """What is replaced inside leaves no bytes in any file of the warehouse."""
+        return erasing(self._warehouse, self._platform.dataset)
+
+    async def rewrap(self, credential: StoredCredential, ciphertext: str) -> None:
+        """The same secret under another key version, unless the credential was replaced meanwhile."""
+        await self._execute(
+            f"UPDATE {_TABLE} SET ciphertext = @ciphertext WHERE org_slug = @org_slug AND provider = @provider"
+            " AND credential_id = @credential_id AND version = @version",
+            ciphertext=ciphertext,
+            org_slug=credential.org_slug,
+            provider=credential.provider,
+            credential_id=credential.credential_id,
+            version=credential.version,
+        )
+
     async def add(self, credential: StoredCredential) -> None:
         """Write the row of a provider that has none."""
         await self._write(credential)
 
     async def replace(self, credential: StoredCredential) -> None:
         """Write the row; no file of the warehouse holds the ciphertext of an earlier version after that."""
-        async with erasing(self._warehouse, self._platform.dataset):
+        async with self.erasing():
             await self._write(credential)
 
     async def record_validation(
@@ -74,7 +96,7 @@ class CredentialStore:
         """Whether there was a row; no file of the warehouse holds its ciphertext after that."""
         if await self.find(org, provider) is None:
             return False
-        async with erasing(self._warehouse, self._platform.dataset):
+        async with self.erasing():
             changed = await self._execute(
                 f"DELETE FROM {_TABLE} WHERE org_slug = @org_slug AND provider = @provider",
                 org_slug=org.org_slug,

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 NOT_JSON = b'{"sql": '
 ROUTES = {
     "bootstrap": "POST /admin/bootstrap",
+    "rotate_keys": "POST /admin/keys/rotate",
     "dryrun_organization": "POST /organizations/dryrun",
     "onboard_organization": "POST /organizations/onboard",
     "show_organization": "GET /organizations/acme",

@@ -10,6 +10,7 @@ from convergence.api.routers import (
     costs,
     health,
     integrations,
+    keys,
     organizations,
     pipelines,
     plans,
@@ -22,6 +23,7 @@ from convergence.api.routers import (
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     admin.router,
+    keys.router,
     organizations.router,
     api_keys.router,
     prices.router,
