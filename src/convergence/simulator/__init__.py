@@ -1,5 +1,6 @@
 """A faithful, strict fake of every provider API, seeded, with exactly known truth and faults on demand."""
 
+from convergence.simulator.anthropic import AnthropicWorld
 from convergence.simulator.faults import FaultRule, rate_limited
 from convergence.simulator.openai import OpenAIWorld
 from convergence.simulator.server import create_simulator_app
@@ -10,6 +11,7 @@ DEMO_KEY = "sk-admin-simulator-0123456789abcdef"
 
 __all__ = [
     "DEMO_KEY",
+    "AnthropicWorld",
     "FaultRule",
     "OpenAIWorld",
     "Simulator",

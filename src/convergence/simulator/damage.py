@@ -17,11 +17,11 @@ Envelope = dict[str, msgspec.Raw]
 Rows = list[bytes]
 
 _MEASURE = re.compile(
-    rb'"(?P<name>input_tokens|num_model_requests|num_requests|num_sessions|usage_bytes|images|characters|seconds|value)":'
+    rb'"(?P<name>input_tokens|num_model_requests|num_requests|num_sessions|usage_bytes|images|characters|seconds|value'
+    rb'|uncached_input_tokens|amount)":'
     rb'(?P<value>"?-?[0-9.]+"?)'
 )
 _MODEL = re.compile(rb'"model":(?:"[^"]*"|null)')
-_OBJECT = re.compile(rb'^\{"object":"[^"]*"')
 _HUGE = b"99999999999999999999"
 
 
@@ -57,7 +57,7 @@ def _more(cursor: str | None) -> Envelope:
 def _damage_rows(envelope: Envelope, rule: FaultRule, random: Random) -> Envelope:
     """Every bucket's results changed, or the items of a list."""
     items = [bytes(item) for item in msgspec.json.decode(envelope.get("data", b"[]"), type=list[msgspec.Raw])]
-    if not items or b'"object":"bucket"' not in items[0][:20]:
+    if not items or b'"results":[' not in items[0]:
         return envelope | {"data": _joined(_change(items, rule, random))}
     return envelope | {"data": _joined([_damage_bucket(item, rule, random) for item in items])}
 
@@ -103,7 +103,7 @@ def _without_measure(row: bytes) -> bytes:
 
 
 def _with_field(row: bytes) -> bytes:
-    return _OBJECT.sub(lambda found: found[0] + b',"surprise":{"level":1}', row, count=1)
+    return b'{"surprise":{"level":1},' + row.removeprefix(b"{")
 
 
 def _model(text: str) -> Callable[[bytes], bytes]:

@@ -12,11 +12,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
-import msgspec
-
 from convergence.simulator.damage import SIMULATED_PAGE, damage_body
 from convergence.simulator.faults import PAGE_KINDS, ROW_KINDS, FaultRule
 from convergence.simulator.journal import Entry
+from convergence.simulator.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -79,7 +78,7 @@ class Misbehaviour:
 
     async def _answer(self, rule: FaultRule, page: str | None, scope: Scope, receive: Receive) -> Answer:
         if rule.kind == "status":
-            return Answer(rule.status, self._error_headers(rule), _error_body(rule))
+            return Answer(rule.status, self._error_headers(rule), _error_body(scope["path"], rule))
         if rule.kind in _FALSE_ANSWERS:
             return _FALSE_ANSWERS[rule.kind]()
         answer = await _capture(self._app, scope, receive)
@@ -175,10 +174,12 @@ def _wrong_pieces(answer: Answer, kind: str) -> Iterable[bytes]:
     return []
 
 
-def _error_body(rule: FaultRule) -> bytes:
-    kind = "rate_limit_error" if rule.status == 429 else "server_error"
-    message = "Simulated: this request was chosen to fail."
-    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": rule.code}})
+def _error_body(path: str, rule: FaultRule) -> bytes:
+    """In the shape of the vendor whose path it is."""
+    for provider in PROVIDERS.values():
+        if path.startswith(f"{provider.path}/"):
+            return provider.failure(rule.status, "Simulated: this request was chosen to fail.", rule.code)
+    return b"{}"
 
 
 def _html() -> Answer:
@@ -218,8 +219,8 @@ def _entry(started: float, scope: Scope, status: int | None, rule: FaultRule | N
 
 
 def _key(scope: Scope) -> str | None:
-    header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-    return header.partition(" ")[2].strip() or None
+    headers = {name: value.decode("latin-1").strip() for name, value in scope["headers"]}
+    return headers.get(b"x-api-key") or headers.get(b"authorization", "").partition(" ")[2].strip() or None
 
 
 def _page(scope: Scope) -> str | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from starlette.routing import Route
 
+from convergence.simulator.anthropic.routes import AnthropicProvider
 from convergence.simulator.openai.routes import OpenAIProvider
 
 if TYPE_CHECKING:
@@ -26,5 +27,9 @@ class Provider(Protocol):
 
     def routes(self, simulator: Simulator) -> list[Route]: ...
 
+    def failure(self, status: int, message: str, code: str | None, /) -> bytes:
+        """The body of an error in the vendor's shape."""
+        ...
 
-PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in (OpenAIProvider(),)}
+
+PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in (OpenAIProvider(), AnthropicProvider())}

@@ -70,7 +70,7 @@ def announced(answer: bytes) -> tuple[int, int]:
 
 
 def test_a_server_listens_on_loopback_only(server: SimulatorServer, client: httpx2.Client) -> None:
-    assert server.base_urls == {"openai": f"http://127.0.0.1:{server.port}/openai/v1"}
+    assert server.base_urls == {"anthropic": f"{server.url}/anthropic", "openai": f"{server.url}/openai/v1"}
     assert client.get("organization/projects").status_code == 200
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from convergence.simulator import OpenAIWorld
 from convergence.simulator.openai.streams import STREAMS
-from convergence.simulator.openai.traffic import is_empty, is_spike
+from convergence.simulator.traffic import is_empty, is_spike
 
 END_DAY = date(2026, 11, 20)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -37,11 +37,8 @@ def _build_params(dimensions: tuple[str, ...], window: Window) -> list[tuple[str
     ]
 
 
-def _report(
-    name: str, path: str, dimensions: tuple[str, ...], fields: tuple[FieldSpec, ...], known: set[str]
-) -> Report:
-    expected = frozenset({"ending_at", *known})
-    layout = PageLayout(result_fields=fields, bucket_fields=_BUCKET, expected=expected)
+def _report(name: str, path: str, dimensions: tuple[str, ...], fields: tuple[FieldSpec, ...]) -> Report:
+    layout = PageLayout(result_fields=fields, bucket_fields=_BUCKET, expected=_EXPECTED)
     return Report(PROVIDER, name, path, dimensions, layout, _build_params)
 
 

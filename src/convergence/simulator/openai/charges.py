@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
+from convergence.simulator.amounts import round_pico
 from convergence.simulator.openai.directory import Origin
 from convergence.simulator.openai.prices import CREDIT_ITEM, UPLIFT_ITEM, Line
 from convergence.simulator.openai.streams import STREAMS
-from convergence.simulator.openai.traffic import Row
+from convergence.simulator.traffic import Row
 
-PICO_PLACES = 12
 _CREDIT_CENTS = -525
 _UPLIFT = Line(UPLIFT_ITEM, None, None, is_public=False)
 _CREDIT = Line(CREDIT_ITEM, None, None, is_public=False)
@@ -83,8 +83,7 @@ def _sum_charges(rows: Mapping[str, Iterable[Row]]) -> dict[int, list[int]]:
 
 def _rounded(key: int, pico: int, quantity: int, places: int) -> CostRow:
     origin, line = divmod(key, len(LINES))
-    unit = 10 ** (PICO_PLACES - places)
-    return CostRow(origin, line, (2 * pico + unit) // (2 * unit), quantity, pico if LINES[line].is_public else 0)
+    return CostRow(origin, line, round_pico(pico, places), quantity, pico if LINES[line].is_public else 0)
 
 
 def _uplifts(costs: Sequence[CostRow], origins: Sequence[Origin], first_project: int) -> list[CostRow]:

@@ -9,30 +9,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from convergence.simulator.chance import draw, identifier
+from convergence.simulator.company import TEAMS, Person, build_people, earliest
 
-TEAMS = ("Platform", "Search", "Growth", "Data Science", "Support", "Research")
 _PROJECT_NAMES = ("Default project", "Search ranking", "Lead scoring", "Forecasting", "Help desk", "Evaluation lab")
-_FIRST = (
-    "Ada", "Grace", "Alan", "Katherine", "Edsger", "Barbara", "Donald", "Radia", "Dennis", "Frances",
-    "Niklaus", "Shafi", "Tony", "Hedy", "Claude", "Joan", "John", "Karen", "Leslie", "Margaret",
-)  # fmt: skip
-_LAST = (
-    "Moreau", "Okafor", "Lindqvist", "Tanaka", "Rossi", "Novak", "Haddad", "Silva", "Kowalski", "Byrne",
-    "Dubois", "Iyer", "Mensah", "Petrov", "Schmidt", "Garcia", "Larsen", "Costa", "Yilmaz", "Nguyen",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A member of the organization. `until` is the first day on which they are gone."""
-
-    id: str
-    name: str
-    email: str | None
-    role: str
-    team: str
-    added_at: int
-    until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +89,7 @@ def build_directory(seed: int, *, end_day: date, days: int, people: int, project
     """A company of the given size. One project ends, one person leaves and one key is deleted within the days."""
     gone = end_day - timedelta(days=math.ceil(days / 4) if days > 1 else 0)
     founded = int(datetime.combine(end_day - timedelta(days=days + 400), time(), UTC).timestamp())
-    members = tuple(_people(seed, people, founded, gone))
+    members = tuple(build_people(seed, people, founded, gone))
     efforts = tuple(_projects(seed, projects, founded, gone))
     machines = tuple(_service_accounts(seed, efforts, founded))
     company = _Company(members, efforts, machines)
@@ -124,23 +103,6 @@ def build_directory(seed: int, *, end_day: date, days: int, people: int, project
         origins=tuple(_origins(seed, members, efforts, issued)),
         project_origins=tuple(_project_origins(efforts)),
     )
-
-
-def _people(seed: int, count: int, founded: int, gone: date) -> Iterator[Person]:
-    shift = draw(seed, "people")
-    for index in range(count):
-        first = _FIRST[(index + shift) % len(_FIRST)]
-        last = _LAST[(index * 7 + index // len(_LAST) + shift) % len(_LAST)]
-        suffix = str(index // len(_FIRST)) if index >= len(_FIRST) else ""
-        yield Person(
-            id=identifier("user-", seed, index),
-            name=f"{first} {last}",
-            email=None if index == 4 else f"{first}.{last}{suffix}@example.com".lower(),
-            role="owner" if index == 0 else "reader",
-            team=TEAMS[index % len(TEAMS)],
-            added_at=founded + 86_400 * index,
-            until=gone if index == 3 else None,
-        )
 
 
 def _projects(seed: int, count: int, founded: int, gone: date) -> Iterator[Project]:
@@ -176,7 +138,7 @@ def _keys(seed: int, count: int, company: _Company, *, founded: int, gone: date)
             project_id=project.id,
             owner_id=owner.id if owner else machine.id,
             created_at=founded + 10_800 * index,
-            until=_earliest(project.until, owner.until if owner else None, deleted),
+            until=earliest(project.until, owner.until if owner else None, deleted),
         )
 
 
@@ -199,7 +161,7 @@ def _origins(
         yield Origin(key.project_id, key.id, key.owner_id, owner.id if owner else None, team, weight, key.until)
     for index, project in enumerate(projects):
         user = people[index % len(people)] if index % 2 else None
-        until = _earliest(project.until, user.until if user else None)
+        until = earliest(project.until, user.until if user else None)
         user_id = user.id if user else None
         yield Origin(project.id, None, user_id, user_id, user.team if user else project.team, 15, until)
 
@@ -208,7 +170,3 @@ def _project_origins(projects: tuple[Project, ...]) -> Iterator[Origin]:
     """What the provider states by project only: storage, sessions, fees, credits."""
     for project in projects:
         yield Origin(project.id, None, None, None, project.team, 60, project.until)
-
-
-def _earliest(*days: date | None) -> date | None:
-    return min((day for day in days if day is not None), default=None)

@@ -10,7 +10,8 @@ import msgspec
 
 from convergence.kit.window import midnight
 from convergence.simulator.chance import identifier
-from convergence.simulator.openai.directory import ApiKey, Directory, Person, Project, ServiceAccount
+from convergence.simulator.company import Person
+from convergence.simulator.openai.directory import ApiKey, Directory, Project, ServiceAccount
 from convergence.simulator.openai.refusals import bad_parameter, not_found, unknown_parameter
 
 Item = dict[str, Any]

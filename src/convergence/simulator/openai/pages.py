@@ -9,10 +9,12 @@ from operator import add
 import msgspec
 
 from convergence.kit.window import midnight
+from convergence.simulator.amounts import amount_text
+from convergence.simulator.days import DAY_SECONDS, cut
 from convergence.simulator.openai.charges import LINES
 from convergence.simulator.openai.requests import ReportRequest
 from convergence.simulator.openai.streams import Stream
-from convergence.simulator.openai.world import DAY_SECONDS, OpenAIWorld, cut, cut_rows
+from convergence.simulator.openai.world import OpenAIWorld, cut_rows
 
 Labels = dict[int, str | None]
 COST_GROUPS = ("project_id", "line_item", "api_key_id")
@@ -113,13 +115,6 @@ class CostReport:
         if "line_item" not in self._group_by or unit is None:
             return '"quantity":null,"quantity_unit":null'
         return f'"quantity":{quantity},"quantity_unit":"{unit}"'
-
-
-def amount_text(amount: int, places: int) -> str:
-    """Whole units of the last decimal place as an exact JSON number."""
-    whole, part = divmod(abs(amount), 10**places)
-    text = f"{whole}.{part:0{places}d}".rstrip("0").removesuffix(".")
-    return f"-{text}" if amount < 0 else text
 
 
 def buckets(request: ReportRequest) -> Iterator[tuple[int, int]]:

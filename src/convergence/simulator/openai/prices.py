@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import NamedTuple
 
-PICO = 10**12
+from convergence.simulator.amounts import pico_a_token
 
 
 class Rate(NamedTuple):
@@ -103,15 +102,6 @@ class Charge(NamedTuple):
     price: int
     measures: tuple[int, ...]
     per: int = 1
-
-
-def pico(dollars: str) -> int:
-    """Whole picodollars of a dollar amount."""
-    return int(Decimal(dollars) * PICO)
-
-
-def pico_a_token(dollars_a_million: str) -> int:
-    return int(Decimal(dollars_a_million) * 10**6)
 
 
 def token_charges(offer: Offer) -> Iterator[Charge]:

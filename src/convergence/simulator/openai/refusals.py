@@ -22,6 +22,12 @@ class Refusal(Exception):
         self.body = msgspec.json.encode({"error": {"message": message, "type": type, "param": param, "code": code}})
 
 
+def failure_body(status: int, message: str, code: str | None) -> bytes:
+    """What a request meets that was chosen to fail."""
+    kind = "rate_limit_error" if status == 429 else "server_error"
+    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
 def bad_parameter(param: str, message: str, code: str = "invalid_value") -> Refusal:
     return Refusal(400, message, param=param, code=code)
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from convergence.kit.hashing import digest
+from convergence.simulator.cursors import bind, read_cursor, write_cursor
 from convergence.simulator.openai.refusals import bad_parameter, unknown_parameter
 
 WIDTHS = {"1d": 86_400, "1h": 3_600, "1m": 60}
 USAGE_LIMITS = {"1d": (7, 31), "1h": (24, 168), "1m": (60, 1440)}
 COST_LIMITS = {"1d": (7, 180)}
-_CURSOR = struct.Struct(">6sqq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,7 @@ class ReportRequest:
     binding: bytes
 
     def cursor(self, start: int) -> str:
-        return "page_" + base64.urlsafe_b64encode(_CURSOR.pack(self.binding, start, self.end)).decode()
+        return write_cursor(self.binding, start, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ def read_report_request(pairs: Sequence[tuple[str, str]], rules: ReportRules, *,
     limit = _integer(values, "limit")
     if limit is not None and not 1 <= limit <= highest:
         raise bad_parameter("limit", f"'limit' must be between 1 and {highest} for bucket_width={width}.")
-    binding = _binding(values)
+    binding = bind(values)
     next_start, end_bound = _position(values, binding, start, min(end or now, now))
     return ReportRequest(
         start=start,
@@ -127,21 +123,12 @@ def _filters(values: Mapping[str, list[str]], rules: ReportRules) -> tuple[tuple
     return (*found, *flags)
 
 
-def _binding(values: Mapping[str, list[str]]) -> bytes:
-    """What a cursor holds for: every parameter but the page."""
-    parts = [f"{name}={value}" for name in sorted(values) if name != "page" for value in sorted(values[name])]
-    return bytes.fromhex(digest(*parts))[:6]
-
-
 def _position(values: Mapping[str, list[str]], binding: bytes, start: int, end: int) -> tuple[int, int]:
     """Where the page begins and the report ends: a cursor keeps the `now` of its first page."""
     page = _single(values, "page")
     if page is None:
         return start, end
     try:
-        bound, next_start, end = _CURSOR.unpack(base64.urlsafe_b64decode(page.removeprefix("page_")))
-    except (binascii.Error, struct.error, ValueError):
-        raise bad_parameter("page", "Invalid 'page' cursor.") from None
-    if bound != binding:
-        raise bad_parameter("page", "The 'page' cursor belongs to a request with other parameters.")
-    return next_start, end
+        return read_cursor(page, binding)
+    except ValueError as error:
+        raise bad_parameter("page", str(error)) from None

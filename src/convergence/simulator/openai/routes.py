@@ -16,6 +16,7 @@ from convergence.simulator.openai.pages import COST_GROUPS, CostReport, UsageRep
 from convergence.simulator.openai.refusals import (
     Refusal,
     bad_parameter,
+    failure_body,
     invalid_url,
     missing_scope,
     no_key,
@@ -53,6 +54,9 @@ class OpenAIProvider:
 
     def routes(self, simulator: Simulator) -> list[Route]:
         return _Endpoints(simulator).routes()
+
+    def failure(self, status: int, message: str, code: str | None, /) -> bytes:
+        return failure_body(status, message, code)
 
 
 class _Endpoints:

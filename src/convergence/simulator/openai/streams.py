@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from convergence.simulator.amounts import pico, pico_a_token
 from convergence.simulator.chance import identifier
 from convergence.simulator.openai import prices
-from convergence.simulator.openai.prices import Charge, Line, Offer, pico, pico_a_token, token_charges
-
-Measures = tuple[int, ...]
+from convergence.simulator.openai.prices import Charge, Line, Offer, token_charges
+from convergence.simulator.traffic import Measures, Noise
 
 BY_KEY = ("project_id", "user_id", "api_key_id")
 BY_MODEL = (*BY_KEY, "model")
@@ -25,17 +25,6 @@ class Variant(NamedTuple):
     charges: tuple[Charge, ...]
     share: int = 100
     offer: Offer | None = None
-
-
-class Noise(NamedTuple):
-    """Five uniform numbers below 65,536 for one row, and the volume of its origin, variant and day."""
-
-    volume: int
-    a: int
-    b: int
-    c: int
-    d: int
-    e: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from convergence.simulator.openai.charges import LINES, PICO_PLACES
+from convergence.simulator.amounts import PICO_PLACES, to_decimal, to_decimals
+from convergence.simulator.openai.charges import LINES
 from convergence.simulator.openai.prices import CREDIT_ITEM, UPLIFT_ITEM, Line
 from convergence.simulator.openai.streams import STREAMS, Stream
-from convergence.simulator.openai.traffic import Row
+from convergence.simulator.traffic import Row
 
 if TYPE_CHECKING:
     from convergence.simulator.openai.directory import Origin
@@ -134,21 +135,14 @@ def _explanation(line: Line) -> str:
 
 def _residual(tally: _Tally, places: int) -> dict[str, Decimal]:
     """Reported cost less usage x public price, and what it is made of."""
-    listed = _amount(tally.list_cost["total"]["total"], PICO_PLACES)
-    parts = {name: _amount(tally.explained[name], places) for name in ("unpriced_models", "fees", "credits")}
-    rounding = _amount(tally.explained["priced"], places) - listed
-    return {"total": _amount(tally.cost["total"]["total"], places) - listed, "rounding": rounding, **parts}
+    listed = to_decimal(tally.list_cost["total"]["total"], PICO_PLACES)
+    parts = {name: to_decimal(tally.explained[name], places) for name in ("unpriced_models", "fees", "credits")}
+    rounding = to_decimal(tally.explained["priced"], places) - listed
+    return {"total": to_decimal(tally.cost["total"]["total"], places) - listed, "rounding": rounding, **parts}
 
 
 def _amounts(sums: Mapping[str, Sums], places: int) -> dict[str, Any]:
-    amounts: dict[str, Any] = {
-        name: {key: _amount(value, places) for key, value in sorted(group.items())} for name, group in sums.items()
-    }
-    return {**amounts, "total": _amount(sums["total"]["total"], places)}
-
-
-def _amount(units: int, places: int) -> Decimal:
-    return Decimal(units).scaleb(-places)
+    return {**to_decimals(sums, places), "total": to_decimal(sums["total"]["total"], places)}
 
 
 def _directory(world: OpenAIWorld) -> dict[str, Any]:

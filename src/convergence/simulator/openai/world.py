@@ -9,15 +9,16 @@ from functools import lru_cache
 from typing import Any
 
 from convergence.kit.window import DAY, Window
-from convergence.simulator.openai.charges import PICO_PLACES, CostRow, charge_rows, is_credited
+from convergence.simulator.amounts import PICO_PLACES
+from convergence.simulator.days import DAY_SECONDS, cut, elapsed_seconds, is_there
+from convergence.simulator.openai.charges import CostRow, charge_rows, is_credited
 from convergence.simulator.openai.directory import Origin, build_directory
 from convergence.simulator.openai.prices import OFFERS
-from convergence.simulator.openai.revisions import KINDS, Revision, apply_revisions
 from convergence.simulator.openai.streams import STREAMS, Stream
-from convergence.simulator.openai.traffic import Row, generate_rows, is_empty
 from convergence.simulator.openai.truth import build_truth
+from convergence.simulator.revisions import KINDS, Revision, apply_revisions
+from convergence.simulator.traffic import Row, generate_rows, is_empty
 
-DAY_SECONDS = 86_400
 _SIDE_SHARE = 25
 _KEPT_DAYS = 3
 
@@ -134,23 +135,12 @@ class OpenAIWorld:
     def _alive(self, stream: Stream, day: date) -> Sequence[int]:
         first = len(self.directory.origins)
         places = range(first, len(self.origins)) if stream.by_project else range(first)
-        return [place for place in places if _is_alive(self.origins[place], day)]
+        return [place for place in places if is_there(self.origins[place].until, day)]
 
     def _count(self, stream: Stream) -> int:
         if stream.name == "completions":
             return self.rows_per_day
         return max(2, self.rows_per_day // _SIDE_SHARE)
-
-
-def elapsed_seconds(day: date, now: datetime) -> int:
-    """How much of a UTC day has passed, 0 to 86,400."""
-    start = datetime(day.year, day.month, day.day, tzinfo=now.tzinfo)
-    return min(DAY_SECONDS, max(0, int((now - start).total_seconds())))
-
-
-def cut(amount: int, start: int, end: int) -> int:
-    """The part of a day's amount between two seconds of it; adjoining parts sum exactly."""
-    return amount * end // DAY_SECONDS - amount * start // DAY_SECONDS
 
 
 def cut_rows(stream: Stream, rows: list[Row], start: int, end: int) -> Iterator[Row]:
@@ -165,10 +155,6 @@ def cut_cost(cost: CostRow, start: int, end: int) -> CostRow:
     """The cost of a part of a day."""
     amount, quantity = cut(cost.amount, start, end), cut(cost.quantity, start, end)
     return cost._replace(amount=amount, quantity=quantity, list_pico=cut(cost.list_pico, start, end))
-
-
-def _is_alive(origin: Origin, day: date) -> bool:
-    return origin.until is None or day < origin.until
 
 
 def _enough_keys(rows_per_day: int, people: int) -> int:

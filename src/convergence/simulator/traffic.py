@@ -5,14 +5,52 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from convergence.simulator.chance import draw, draws
-from convergence.simulator.openai.directory import Origin
-from convergence.simulator.openai.streams import Measures, Noise, Stream
 
 _WEEKDAYS = (100, 108, 112, 105, 92, 31, 27)
 _DRAWS = 5
+
+
+Measures = tuple[int, ...]
+
+
+class Noise(NamedTuple):
+    """Five uniform numbers below 65,536 for one row, and the volume of its origin, variant and day."""
+
+    volume: int
+    a: int
+    b: int
+    c: int
+    d: int
+    e: int
+
+
+class Source(Protocol):
+    """Where rows of a stream come from."""
+
+    @property
+    def weight(self) -> int: ...
+
+
+class Kind(Protocol):
+    """One value of the dimensions that do not come from the source."""
+
+    @property
+    def share(self) -> int: ...
+
+
+class Stream(Protocol):
+    """What is measured of each source and kind."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def variants(self) -> Sequence[Kind]: ...
+
+    def measure(self, variant: Any, noise: Noise, /) -> Measures: ...
 
 
 class Row(NamedTuple):
@@ -41,7 +79,7 @@ def is_empty(seed: int, day: date) -> bool:
 
 
 def generate_rows(
-    stream: Stream, origins: Sequence[Origin], alive: Sequence[int], *, seed: int, day: date, count: int
+    stream: Stream, origins: Sequence[Source], alive: Sequence[int], *, seed: int, day: date, count: int
 ) -> list[Row]:
     """`count` rows of distinct (origin, variant), or as many as there are; `alive` are places in `origins`."""
     volume = day_volume(seed, day)

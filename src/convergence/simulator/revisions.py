@@ -7,7 +7,7 @@ from datetime import date
 from typing import NamedTuple
 
 from convergence.simulator.chance import draws
-from convergence.simulator.openai.traffic import Row
+from convergence.simulator.traffic import Row
 
 KINDS = ("restate", "remove", "clear", "restore")
 
