@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +15,11 @@ from convergence.cli.display import open_console, print_json
 from convergence.cli.gateway import open_gateway
 from convergence.cli.options import AsJson, Server, run_async
 from convergence.errors import ConvergenceError
+
+if TYPE_CHECKING:
+    from convergence.security import KeyManagement
+
+_PROBE: Final = b"convergence doctor asks whether keys wrap"
 
 
 def bootstrap(
@@ -71,7 +76,7 @@ class Check:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check this machine: settings, configs, keys, data folder, warehouse."""
+    """Check this machine: settings, secrets, configs, disk, warehouse, keys."""
     checks = list(_checks())
     if as_json:
         print_json([{"name": check.name, "passed": check.passed, "message": check.message} for check in checks])
@@ -98,7 +103,7 @@ def _checks() -> Iterator[Check]:
     yield _check_configs(settings.configs_dir)
     free = shutil.disk_usage(_existing(settings.data_dir)).free
     yield Check("disk", free > 1 << 30, f"{free / (1 << 30):.1f} GiB free for {settings.data_dir}")
-    yield run_async(_check_platform())
+    yield from run_async(_check_platform())
 
 
 def _check_configs(root: Path) -> Check:
@@ -111,14 +116,30 @@ def _check_configs(root: Path) -> Check:
     return Check("configs", not faults, text)
 
 
-async def _check_platform() -> Check:
+async def _check_platform() -> list[Check]:
     try:
         async with open_gateway(None) as gateway:
             assert gateway.platform is not None  # noqa: S101 - an embedded gateway has one
             organizations = await gateway.platform.organizations.active_organizations()
-            return Check("platform", True, f"opens; {len(organizations)} active organizations")  # noqa: FBT003 - the same
+            opens = Check("platform", True, f"opens; {len(organizations)} active organizations")  # noqa: FBT003 - the same
+            return [opens, await _check_keys(gateway.platform.security.keys)]
     except ConvergenceError as error:
-        return Check("platform", False, f"{error.message} {error.hint or ''}")  # noqa: FBT003 - the same
+        return [Check("platform", False, f"{error.message} {error.hint or ''}")]  # noqa: FBT003 - the same
+
+
+async def _check_keys(keys: KeyManagement) -> Check:
+    """Wrap something and unwrap it again, as sealing a credential does."""
+    import asyncio  # a tenth of the time that --help takes
+
+    def wrap() -> str:
+        wrapped, version = keys.wrap(_PROBE, _PROBE)
+        keys.unwrap(wrapped, version, _PROBE)
+        return version
+
+    try:
+        return Check("keys", True, f"{await asyncio.to_thread(wrap)} wraps")  # noqa: FBT003 - the same
+    except ConvergenceError as error:
+        return Check("keys", False, f"{error.message} {error.hint or ''}")  # noqa: FBT003 - the same
 
 
 def _existing(folder: Path) -> Path:
