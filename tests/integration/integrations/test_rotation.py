@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import grpc
 import pytest
@@ -15,10 +18,42 @@ from convergence.errors import Conflict, SecretsUnavailable
 from convergence.integrations.rotation import KeyRotation
 from convergence.integrations.store import CredentialStore
 from convergence.kit.clock import ManualClock
-from convergence.security import Security, key_version, open_cloud_security
+from convergence.security import LocalKms, Security, Vault, key_version, open_cloud_security
 
 KEY_NAME = "projects/p/locations/eu/keyRings/r/cryptoKeys/k"
 FOREIGN = json.dumps({"v": 1, "key_version": "local/77", "data_key": "QQ==", "nonce": "QQ==", "ciphertext": "QQ=="})
+
+
+class WatchedKeys(LocalKms):
+    """Notes each call that would hold up the event loop, as a call over a network does."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.calls: list[str] = []
+        self.on_loop: list[str] = []
+
+    @property
+    def key_version(self) -> str:
+        self._note("key_version")
+        return super().key_version
+
+    def wrap(self, data_key: bytes, associated: bytes, /) -> tuple[bytes, str]:
+        self._note("wrap")
+        return super().wrap(data_key, associated)
+
+    def unwrap(self, wrapped: bytes, key_version: str, associated: bytes, /) -> bytes:
+        self._note("unwrap")
+        return super().unwrap(wrapped, key_version, associated)
+
+    def rotate(self) -> str:
+        self._note("rotate")
+        return super().rotate()
+
+    def _note(self, call: str) -> None:
+        self.calls.append(call)
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            self.on_loop.append(call)
 
 
 class SlowClock(ManualClock):
@@ -140,6 +175,21 @@ async def test_what_does_not_fit_into_the_time_of_a_call_remains(platform, admin
 
     assert (first.rewrapped, first.remaining) == (1, 1)
     assert (second.rewrapped, second.current, second.remaining) == (1, 1, 0)
+
+
+async def test_no_call_to_the_keys_holds_up_the_event_loop(platform, admin_key, tmp_path):
+    keys = WatchedKeys(tmp_path / "watched" / "keys.json")
+    security = replace(platform.security, vault=Vault(keys, bytes(32)), keys=keys)
+    watched = replace(platform, security=security)
+    integrations = watched.integrations()
+
+    await integrations.setup(watched.acme, "openai", admin_key)
+    await integrations.validate(watched.acme, "openai")
+    await integrations.fingerprint(watched.acme, "openai")
+    await build_rotation(watched).rotate()
+
+    assert set(keys.calls) == {"wrap", "unwrap", "key_version", "rotate"}
+    assert keys.on_loop == []
 
 
 async def test_two_at_once_are_refused(platform):
