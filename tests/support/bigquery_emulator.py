@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ENVIRONMENT: Final = Path(__file__).parents[2] / ".venv-bigquery"
 SERVER: Final = Path(__file__).parent / "bigquery_emulation" / "server.py"
 LOCATION: Final = "US"
-_START_SECONDS: Final = 60
+_START_SECONDS: Final = 120
 
 
 @dataclass(frozen=True)
