@@ -76,6 +76,7 @@ class FakeBigQuery:
     referenced_tables: tuple[str, ...] = ()
     bytes_processed: int = 0
     statement_type: str = "SELECT"
+    views: dict[str, str] = field(default_factory=dict)  # table id to its query
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     effects: list[str] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -198,6 +199,10 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         if "/queries/" in path:
             return self._answer(200, {"jobComplete": True, "schema": {"fields": []}, "totalRows": "0"})
+        if "/tables/" in path and (view := self.fake.views.get(path.rsplit("/", 1)[1])):
+            *_, dataset, _tables, table = path.split("/")
+            reference = {"projectId": PROJECT, "datasetId": dataset, "tableId": table}
+            return self._answer(200, {"tableReference": reference, "type": "VIEW", "view": {"query": view}})
         return self.fake.get(path.rsplit("/", 1)[1], self._answer)
 
     def do_POST(self) -> None:

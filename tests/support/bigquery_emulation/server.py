@@ -20,7 +20,7 @@ _ANNOUNCEMENTS = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 
 from bqemulator.api.routes import jobs, tables, upload  # noqa: E402 - see above
-from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository  # noqa: E402 - see above
+from bqemulator.catalog.memory_repository import MemoryCatalogRepository  # noqa: E402 - see above
 from bqemulator.config import LogLevel, Settings  # noqa: E402 - see above
 from bqemulator.domain.errors import AlreadyExistsError  # noqa: E402 - see above
 from bqemulator.server import EmulatorServer  # noqa: E402 - see above
@@ -78,15 +78,15 @@ class JobIds:
 
 def widen_tables() -> None:
     """A table that gains columns by its resource gains them in the emulator's list, and here in the engine too."""
-    update = DuckDBCatalogRepository.update_table
+    update = MemoryCatalogRepository.update_table
 
-    def update_and_alter(self: DuckDBCatalogRepository, table: Any) -> Any:
+    def update_and_alter(self: MemoryCatalogRepository, table: Any) -> Any:
         before = self.get_table(table.project_id, table.dataset_id, table.table_id)
         for statement in _alterations(before, table):
             self._engine.execute(statement)
         return update(self, table)
 
-    DuckDBCatalogRepository.update_table = update_and_alter
+    MemoryCatalogRepository.update_table = update_and_alter
 
 
 def _alterations(before: Any, after: Any) -> list[str]:
