@@ -65,10 +65,10 @@ apply() { tf apply -input=false -auto-approve -var-file="$variables" -var "proje
 say "terraform of $environment in $project"
 tf init -input=false -reconfigure -backend-config="bucket=${STATE_BUCKET:-$project-convergence-state}" \
   -backend-config="prefix=convergence/$environment" >/dev/null
-# Without an image terraform would take the services away, so this is for an empty project only.
+# Without an image terraform would take the services away, so this is for a project that has none.
 resources=$(tf state list 2>/dev/null || true)
 case "$resources" in
-  *google_artifact_registry_repository.images*) ;;
+  *google_cloud_run_v2_service*) ;;
   *) apply ;;
 esac
 

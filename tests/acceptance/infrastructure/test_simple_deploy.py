@@ -101,7 +101,7 @@ def applied(project: str, environment: str) -> str:
 
 
 def test_a_known_environment_gets_the_image_by_digest(checkout: Checkout, server: Server) -> None:
-    checkout.holds(".state", "google_artifact_registry_repository.images\n")
+    checkout.holds(".state", 'google_cloud_run_v2_service.service["api"]\n')
     address = f"http://127.0.0.1:{server.port}"
     done = checkout.deploy("stage", "--project", PROJECT, api_url=address)
 
@@ -112,7 +112,7 @@ def test_a_known_environment_gets_the_image_by_digest(checkout: Checkout, server
 
 
 def test_the_build_knows_commit_version_and_region(checkout: Checkout, server: Server) -> None:
-    checkout.holds(".state", "google_artifact_registry_repository.images\n")
+    checkout.holds(".state", 'google_cloud_run_v2_service.service["api"]\n')
     checkout.deploy("stage", "--project", PROJECT, api_url=f"http://127.0.0.1:{server.port}")
 
     revision = subprocess.run(
@@ -129,11 +129,20 @@ def test_an_empty_project_is_built_and_waits_for_its_secrets(checkout: Checkout)
     assert done.returncode == 3
     assert checkout.calls("terraform apply") == [applied(PROJECT, "stage")]
     assert checkout.calls("gcloud builds") == []
-    assert all(f"gcloud secrets versions add {name}" in done.stdout for name in ("convergence-root-key",))
+    wanted = ("convergence-root-key", "convergence-root-secret")
+    assert [name for name in wanted if f"gcloud secrets versions add {name}" not in done.stdout] == []
+
+
+def test_a_first_apply_that_broke_off_is_completed(checkout: Checkout) -> None:
+    checkout.holds(".no-secrets")
+    checkout.holds(".state", "google_artifact_registry_repository.images\n")
+    done = checkout.deploy("stage", "--project", PROJECT)
+
+    assert (done.returncode, checkout.calls("terraform apply")) == (3, [applied(PROJECT, "stage")])
 
 
 def test_a_failed_build_deploys_nothing(checkout: Checkout) -> None:
-    checkout.holds(".state", "google_artifact_registry_repository.images\n")
+    checkout.holds(".state", 'google_cloud_run_v2_service.service["api"]\n')
     checkout.holds(".build", "FAILURE\n")
     done = checkout.deploy("prod", "--project", PROJECT, "--yes")
 
