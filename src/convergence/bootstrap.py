@@ -28,6 +28,7 @@ from convergence.pipelines.service import Pipelines
 from convergence.pipelines.worker import Worker
 from convergence.queue import Queue
 from convergence.security import (
+    REVEALED,
     FileSecrets,
     GcpSecrets,
     SecretStore,
@@ -117,7 +118,10 @@ def read_secrets(settings: Settings) -> Settings:
 
     def read(name: str) -> str | None:
         secret = store.read(name)
-        return None if secret is None else secret.text
+        if secret is None:
+            return None
+        REVEALED.add(secret.text)  # it is masked in every log line from now on
+        return secret.text
 
     return complete_settings(settings, read)
 

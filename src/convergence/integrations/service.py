@@ -258,8 +258,7 @@ class Integrations:
         )
 
     async def _open(self, held: StoredCredential) -> str:
-        binding = Binding(held.org_slug, held.provider, held.credential_id, version=held.version)
-        return await asyncio.to_thread(self._vault.open, held.ciphertext, binding)
+        return await asyncio.to_thread(self._vault.open, held.ciphertext, held.binding)
 
     async def _require(self, org: OrgScope, provider: Provider) -> StoredCredential:
         held = await self._store.find(org, provider.name)

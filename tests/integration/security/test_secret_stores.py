@@ -14,7 +14,7 @@ from google_fakes.secret_manager import FakeSecretManager, serving_secrets
 from convergence.bootstrap import build_platform, prepare_settings, read_secrets
 from convergence.errors import ConfigError, SecretsUnavailable
 from convergence.kit.clock import SystemClock
-from convergence.security import FileSecrets, GcpSecrets
+from convergence.security import FileSecrets, GcpSecrets, redact
 from convergence.security.secret_stores import is_private_mount
 from convergence.settings import load_settings
 
@@ -175,6 +175,7 @@ def test_what_no_variable_gives_comes_from_the_store(tmp_path):
     assert settings.convergence_root_secret.get_secret_value() == "r" * 40
     assert settings.redis_url.get_secret_value() == "redis://file/0"
     assert "root-of-a-file" not in repr(settings)
+    assert "root-of-a-file" not in redact("got root-of-a-file")
 
 
 def test_a_variable_comes_before_the_store(tmp_path):
