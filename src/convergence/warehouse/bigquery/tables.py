@@ -31,6 +31,7 @@ SCOPES: Final = TableSchema("_load_scopes", (*_SCOPE, _COMMITTED), clustering=("
 LEDGER: Final = TableSchema(
     "_load_ledger",
     (*_SCOPE, Column("outcome", "STRING", "REQUIRED"), Column("publish_id", "STRING", "REQUIRED"), _COMMITTED),
+    partition_column=_COMMITTED.name,
     clustering=("stream", "publish_id"),
 )
 SCOPE_COLUMNS: Final = tuple(column.name for column in _SCOPE)
@@ -53,10 +54,6 @@ def build_table(reference: bigquery.TableReference, schema: TableSchema) -> bigq
             type_=bigquery.TimePartitioningType.DAY,
             field=schema.partition_column,
             expiration_ms=days * DAY_MS if days else None,
-        )
-    elif schema is LEDGER:
-        table.time_partitioning = bigquery.TimePartitioning(
-            type_=bigquery.TimePartitioningType.DAY, field="committed_at"
         )
     return table
 
