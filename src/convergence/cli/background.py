@@ -37,12 +37,15 @@ def run_background(settings: Settings, *, work: bool) -> None:
 
 
 async def _run(settings: Settings, *, work: bool) -> None:
+    import structlog
+
     from convergence.bootstrap import open_platform
     from convergence.settings import check_production
     from convergence.telemetry import configure_logging
 
     check_production(settings)
     configure_logging(settings.log_level, json=settings.environment != "development")
+    log = structlog.get_logger(__name__)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -52,4 +55,5 @@ async def _run(settings: Settings, *, work: bool) -> None:
             platform.start_work()
         else:
             platform.start_scheduler()
+        log.info("started", part="worker" if work else "scheduler", instance=platform.worker.instance)
         await stop.wait()

@@ -33,10 +33,9 @@ def worker(
     if settings.queue_backend != "cloud_tasks":
         run_background(settings, work=True)
         return
-    from convergence.api.routers import DELIVERY_ROUTERS
     from convergence.api.server import serve as serve_api
 
-    raise typer.Exit(serve_api(settings, schedule=False, host=host, port=port, routers=DELIVERY_ROUTERS))
+    raise typer.Exit(serve_api(settings, schedule=False, host=host, port=port, is_delivery_only=True))
 
 
 def scheduler() -> None:
