@@ -50,16 +50,12 @@ class RedisQueue:
 
     async def claim(self, /, *, wait: timedelta) -> Message | None:
         self._server.refuse_closed()
-        deadline = _now() + wait.total_seconds()
-        while not self._closing.is_set():
-            message, pause = await self._take()
-            if message is not None:
-                return message
-            seconds = min(pause.total_seconds(), deadline - _now())
-            if _now() >= deadline:
+        try:
+            return await self._await_message(_now() + wait.total_seconds())
+        except StoreUnavailable:
+            if self._closing.is_set():
                 return None
-            await self._listen(max(seconds, 0.001))
-        return None
+            raise
 
     async def extend(self, message: Message, /) -> None:
         if not self._closing.is_set():
@@ -83,6 +79,17 @@ class RedisQueue:
         self._closing.set()
         await self._server.close()
 
+    async def _await_message(self, deadline: float) -> Message | None:
+        while not self._closing.is_set():
+            message, pause = await self._take()
+            if message is not None:
+                return message
+            seconds = min(pause.total_seconds(), deadline - _now())
+            if _now() >= deadline:
+                return None
+            await self._listen(max(seconds, 0.001))
+        return None
+
     async def _take(self) -> tuple[Message | None, timedelta]:
         """A message, or how long nothing will become due by itself."""
         receipt = secrets.token_hex(12)
@@ -101,7 +108,7 @@ class RedisQueue:
             closing.cancel()
             bell.cancel()
             outcomes = await asyncio.gather(bell, closing, return_exceptions=True)
-        if isinstance(outcomes[0], StoreUnavailable) and not self._closing.is_set():
+        if isinstance(outcomes[0], StoreUnavailable):
             raise outcomes[0]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -25,7 +27,7 @@ class RedisServer:
     again is harmless. A broken connection is replaced by the next call, so a restarted server is found by itself.
     """
 
-    def __init__(self, url: str, *, what: str, connections: int = 64) -> None:
+    def __init__(self, url: str, *, what: str, connections: int = 16) -> None:
         """
         Raises:
             ConfigError: no address of a Redis, or the driver is not installed.
@@ -34,10 +36,9 @@ class RedisServer:
         self._client = open_client(url, connections=connections)
         self._place = _place(url)
         self._is_closed = False
-
-    @property
-    def is_closed(self) -> bool:
-        return self._is_closed
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def script(self, text: str) -> Callable[..., Any]:
         """A callable of `keys` and `args` that runs the script on the server as one step."""
@@ -61,9 +62,10 @@ class RedisServer:
         return str(memory.get("maxmemory_policy", ""))
 
     async def close(self) -> None:
-        """Closing twice does nothing."""
+        """Wait for the calls under way, whose connections the driver would pull away. Closing twice does nothing."""
         if not self._is_closed:
             self._is_closed = True
+            await self._idle.wait()
             await self._client.aclose()
 
     def refuse_closed(self) -> None:
@@ -75,9 +77,21 @@ class RedisServer:
 
         self.refuse_closed()
         try:
-            return await command()
+            with self._counted():
+                return await command()
         except (RedisError, OSError) as error:
             raise self._unavailable(error) from error
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         reason, hint = _explain(error)

@@ -8,7 +8,7 @@ from limits.aio.storage import RedisStorage
 
 from convergence.state.redis_server import open_client
 
-_CONNECTIONS: Final = 64
+_CONNECTIONS: Final = 16
 _ANSWER_SECONDS: Final = 1.0  # every request waits for it
 
 
