@@ -39,11 +39,10 @@ def run_background(settings: Settings, *, work: bool) -> None:
 async def _run(settings: Settings, *, work: bool) -> None:
     import structlog
 
-    from convergence.bootstrap import open_platform
-    from convergence.settings import check_production
+    from convergence.bootstrap import open_platform, prepare_settings
     from convergence.telemetry import configure_logging
 
-    check_production(settings)
+    settings = prepare_settings(settings)
     configure_logging(settings.log_level, json=settings.environment != "development")
     log = structlog.get_logger(__name__)
     stop = asyncio.Event()

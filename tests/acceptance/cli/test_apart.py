@@ -12,6 +12,7 @@ from redis_server import running_redis
 from served import Program, Server, free_port
 from shell import KEY
 
+pytestmark = pytest.mark.slow
 RANGE = {"start_date": "2026-11-01", "end_date": "2026-11-05"}
 
 

@@ -80,9 +80,10 @@ class Site:
 class Builder:
     """Writes pipelines, and opens a site over them."""
 
-    def __init__(self, folder: Path, issuer: FakeIssuer) -> None:
+    def __init__(self, folder: Path, data: Path, issuer: FakeIssuer) -> None:
         self.folder = folder
         self.issuer = issuer
+        shutil.copytree(data, folder / "data")
         for part in ("platform", "identity"):
             shutil.copytree(CONFIGS / part, folder / "configs" / part)
         (folder / "configs" / "trial").mkdir()
@@ -100,7 +101,6 @@ class Builder:
         copies: int = 1,
         deadline: timedelta = timedelta(minutes=30),
         clock: ManualClock | None = None,
-        onboard: bool = True,
         **variables: str,
     ) -> AsyncIterator[Site]:
         port = free_port()
@@ -130,12 +130,7 @@ class Builder:
                 open_with=lambda known: open_platform(known, processors="trial_processors", queue=queue),
             )
             async with _serving(app, port):
-                site = Site(app.state.platform, url, tasks, self.issuer, self.folder)
-                if onboard:
-                    await site.platform.organizations.bootstrap(force_recreate_dataset=False)
-                    request = OnboardingRequest("acme", "Acme", "a@example.com", "SCALE")
-                    await site.platform.organizations.onboard(request)
-                yield site
+                yield Site(app.state.platform, url, tasks, self.issuer, self.folder)
 
 
 @asynccontextmanager
@@ -161,9 +156,23 @@ def issuer() -> Iterator[FakeIssuer]:
         yield served
 
 
+@pytest.fixture(scope="session")
+def onboarded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a platform with one organization: copied, they spare each test its own set-up."""
+    folder = tmp_path_factory.mktemp("onboarded")
+
+    async def onboard() -> None:
+        async with open_platform(load_settings({"DATA_DIR": str(folder)})) as platform:
+            await platform.organizations.bootstrap(force_recreate_dataset=False)
+            await platform.organizations.onboard(OnboardingRequest("acme", "Acme", "a@example.com", "SCALE"))
+
+    asyncio.run(onboard())
+    return folder
+
+
 @pytest.fixture
-def builder(tmp_path: Path, issuer: FakeIssuer) -> Builder:
-    return Builder(tmp_path, issuer)
+def builder(tmp_path: Path, onboarded: Path, issuer: FakeIssuer) -> Builder:
+    return Builder(tmp_path, onboarded, issuer)
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ async def test_at_the_end_of_the_process_a_run_is_handed_back_at_once(builder) -
             while not site.lines():
                 await asyncio.sleep(0.01)
     builder.write_pipeline(ONE)
-    async with builder.open(onboard=False) as later:
+    async with builder.open() as later:
         announced = await later.platform.worker.sweep()
         ended = await later.finish(run)
 

@@ -106,7 +106,7 @@ async def test_the_refusal_says_nothing_of_the_token(identity, issuer) -> None:
 
 
 async def test_strangers_are_refused_over_http_before_the_body_is_read(builder) -> None:
-    async with builder.open(onboard=False) as site:
+    async with builder.open() as site:
         strangers = {
             "anonymous": None,
             "garbage": "x",
