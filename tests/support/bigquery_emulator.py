@@ -9,7 +9,7 @@ import select
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ENVIRONMENT: Final = Path(__file__).parents[2] / ".venv-bigquery"
 SERVER: Final = Path(__file__).parent / "bigquery_emulation" / "server.py"
 LOCATION: Final = "US"
+_LOG: Final = pytest.StashKey[Path]()
 _START_SECONDS: Final = 120
 
 
@@ -32,6 +33,7 @@ class BigQueryEmulator:
 
     endpoint: str
     grpc_address: str
+    log: Path
 
     @staticmethod
     def project() -> str:
@@ -87,11 +89,11 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> BigQueryEmulator:
         process.kill()
         pytest.fail(f"the emulator of BigQuery did not start:\n{log.read_text()[-3000:]}", pytrace=False)
     ports = json.loads(line)
-    return BigQueryEmulator(f"http://127.0.0.1:{ports['rest']}", f"127.0.0.1:{ports['grpc']}")
+    return BigQueryEmulator(f"http://127.0.0.1:{ports['rest']}", f"127.0.0.1:{ports['grpc']}", log)
 
 
 @pytest.fixture(scope="session")
-def bigquery_emulator() -> Iterator[BigQueryEmulator | BigQueryProject]:
+def bigquery_emulator(pytestconfig: pytest.Config) -> Iterator[BigQueryEmulator | BigQueryProject]:
     """The emulator; with BIGQUERY_TEST_PROJECT, which `make test-bigquery` sets, that project instead."""
     if name := os.environ.get("BIGQUERY_TEST_PROJECT"):
         if fault := find_fault(name):
@@ -101,4 +103,15 @@ def bigquery_emulator() -> Iterator[BigQueryEmulator | BigQueryProject]:
         real.clear()
         return
     with emulating() as emulator:
+        pytestconfig.stash[_LOG] = emulator.log
         yield emulator
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test over BigQuery shows what the emulator said last."""
+    report = yield
+    log = item.config.stash.get(_LOG, None)
+    if report.failed and "bigquery" in item.nodeid and log is not None and log.exists():
+        report.sections.append(("the emulator's log", log.read_text()[-2000:]))
+    return report
