@@ -1,4 +1,4 @@
-"""One load as one script: a transaction that takes the gate, checks the fence, replaces what changed, notes it all.
+"""One load as one script: a transaction that takes the gate, plans under the fence, replaces what changed, notes it.
 
 Every value stands in the text as a literal: BigQuery prunes partitions by literals, and not by a script's variables.
 """
@@ -12,7 +12,7 @@ from datetime import date
 from typing import Final
 
 from convergence.catalog.schemas import TableSchema
-from convergence.errors import ConvergenceError, LeaseLost, StatementFailed
+from convergence.errors import ConvergenceError, LeaseLost
 from convergence.kit.window import Window
 from convergence.sql.googlesql import full_name
 from convergence.tenancy import TableRef
@@ -23,7 +23,6 @@ from convergence.warehouse.requests import WHOLE_TABLE
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 _FENCED: Final = re.compile(r"fenced by (?P<fence>\d+) on (?P<day>[\d-]+)")
-_CHANGED: Final = "count mismatch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,32 +87,17 @@ def translate_refusal(error: ConvergenceError, load: Publication) -> Convergence
             f" this one is {load.claim.fence}",
             hint="Stop: a newer owner does this work.",
         )
-    if _CHANGED in error.message:
-        return StatementFailed(
-            f"table {load.good.table}: other rows arrived than were staged", hint="Report this: nothing was written."
-        )
     return error
 
 
 def _statements(load: Publication) -> Iterator[str]:
     if load.claim is not None:
-        yield _check_fence(load, load.claim)
         yield _plan(load, load.claim)
     for staged in (load.good, load.bad):
         if staged is not None:
             yield from _replace(load, staged)
     if load.claim is not None:
         yield _note_scopes(load)
-
-
-def _check_fence(load: Publication, claim: Claim) -> str:
-    first, last = _span(load)
-    newer = (
-        f"FROM {load.name(SCOPES.name)} WHERE stream = {text(claim.stream)}"
-        f" AND day BETWEEN {day(first)} AND {day(last)} AND fence > {claim.fence}"
-    )
-    said = "CONCAT('fenced by ', CAST(MAX(fence) AS STRING), ' on ', CAST(MIN(day) AS STRING))"
-    return f"SELECT IF(COUNT(*) > 0, ERROR({said}), 0) {newer}"
 
 
 def _plan(load: Publication, claim: Claim) -> str:
@@ -135,13 +119,20 @@ def _plan(load: Publication, claim: Claim) -> str:
         " IFNULL(present.n, 0) AS present"
         " FROM days LEFT JOIN good ON good.day = days.day LEFT JOIN bad ON bad.day = days.day"
         " LEFT JOIN present ON present.day = days.day),\n"
-        f"before AS (SELECT day, `rows`, content_digest FROM {load.name(SCOPES.name)}"
+        f"before AS (SELECT day, fence, `rows`, content_digest FROM {load.name(SCOPES.name)}"
         f" WHERE stream = {text(claim.stream)})\n"
         f"SELECT {text(claim.stream)}, measured.day, {values}, measured.n, measured.rejected, measured.amount,"
-        f" measured.digest, IF({_is_same(load, claim)}, 'unchanged', 'replaced'), {text(load.publish_id)},"
+        f" measured.digest, {_outcome(load, claim)}, {text(load.publish_id)},"
         " CURRENT_TIMESTAMP()"
         " FROM measured LEFT JOIN before ON before.day = measured.day"
     )
+
+
+def _outcome(load: Publication, claim: Claim) -> str:
+    """Unchanged or replaced; a day that a newer owner has published ends the script."""
+    said = "CONCAT('fenced by ', CAST(before.fence AS STRING), ' on ', CAST(measured.day AS STRING))"
+    outcome = f"IF({_is_same(load, claim)}, 'unchanged', 'replaced')"
+    return f"IF(IFNULL(before.fence, 0) > {claim.fence}, ERROR({said}), {outcome})"
 
 
 def _is_same(load: Publication, claim: Claim) -> str:
@@ -200,13 +191,7 @@ def _replace(load: Publication, staged: Staged) -> Iterator[str]:
         case WriteMode.OVERWRITE | WriteMode.REPLACE_WINDOW:
             yield f"DELETE FROM {name} WHERE {_in_window(load, staged)} AND {covered}"
     if staged.stage is not None:
-        yield _check_count(load, staged)
         yield _insert(load, staged, covered)
-
-
-def _check_count(load: Publication, staged: Staged) -> str:
-    stage = load.named(staged.stage or staged.table)
-    return f"SELECT IF(COUNT(*) != {staged.rows}, ERROR('{_CHANGED}'), 0) FROM {stage}"
 
 
 def _insert(load: Publication, staged: Staged, condition: str) -> str:

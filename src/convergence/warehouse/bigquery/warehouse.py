@@ -327,7 +327,7 @@ class BigQueryWarehouse:
         await self._upload(load, file, stage, schema)
 
     async def _upload(self, load: Publication, file: ParquetFile, table: TableRef, schema: TableSchema) -> None:
-        await self.jobs.load(
+        job = await self.jobs.load(
             file.path,
             self._reference(table),
             key=f"{load.publish_id}/{table.name}",
@@ -336,6 +336,11 @@ class BigQueryWarehouse:
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
             labels=_labels(table.dataset, load.claim),
         )
+        if job.output_rows is not None and int(job.output_rows) != file.rows:
+            raise StatementFailed(
+                f"table {table}: {file.rows} rows were sent and {job.output_rows} arrived",
+                hint="Report this with the id of the job.",
+            )
 
     async def _insert(self, load: Publication) -> Loaded:
         labels = _labels(load.good.table.dataset)
