@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 from convergence.errors import StoreUnavailable
 from convergence.kit.ids import new_id
-from convergence.state.firestore_errors import is_passing, translate
+from convergence.state.firestore_errors import driver_errors, is_passing, translate
 from convergence.state.protocol import Entry, Lease
 
 if TYPE_CHECKING:
@@ -217,9 +217,7 @@ class FirestoreStateStore:
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 yield self._open()
-        except StoreUnavailable:
-            raise
-        except Exception as error:  # translate() lets through what is not the driver's
+        except driver_errors() as error:
             raise translate(error, self._project) from error
 
     def _open(self) -> AsyncClient:
@@ -243,7 +241,7 @@ async def _insist(client: AsyncClient, attempt: Callable[[AsyncTransaction], Awa
     for pause in _PAUSES:
         try:
             return await async_transactional(attempt)(client.transaction(max_attempts=_ATTEMPTS))
-        except Exception as error:
+        except driver_errors() as error:
             if not is_passing(error):
                 raise
         await asyncio.sleep(pause)

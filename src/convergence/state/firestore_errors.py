@@ -15,6 +15,14 @@ _ROLE: Final = (
 _DATABASE: Final = "Create it: gcloud firestore databases create --type=firestore-native --location=LOCATION"
 
 
+def driver_errors() -> tuple[type[Exception], ...]:
+    """What the library may raise; a ValueError is how it wraps its own, an OSError that it finds no project."""
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+
+    return GoogleAPIError, GoogleAuthError, ValueError, OSError, TimeoutError
+
+
 def is_passing(error: BaseException) -> bool:
     """Whether the same call may work in a moment."""
     from google.api_core import exceptions as google
@@ -27,15 +35,12 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(cause, passing)
 
 
-def translate(error: Exception, project: str | None) -> Exception:
-    """The error to raise instead; one that is not the library's comes back as it is."""
-    if isinstance(error, TimeoutError):
-        return StoreUnavailable("Firestore did not answer in time")
-    cause = _find_cause(error)
-    if cause is None:
-        return error
+def translate(error: Exception, project: str | None) -> StoreUnavailable:
+    """The error to raise instead."""
     where = f" of project {project}" if project else ""
-    code, text, hint = _explain(cause)
+    if isinstance(error, TimeoutError):
+        return StoreUnavailable(f"Firestore{where} did not answer in time")
+    code, text, hint = _explain(_find_cause(error) or error)
     return StoreUnavailable(f"Firestore{where} {text}", code=code, hint=hint)
 
 
