@@ -103,7 +103,7 @@ def _without_measure(row: bytes) -> bytes:
 
 
 def _with_field(row: bytes) -> bytes:
-    return b'{"surprise":{"level":1},' + row.removeprefix(b"{")
+    return row.removesuffix(b"}") + b',"surprise":{"level":1}}'
 
 
 def _model(text: str) -> Callable[[bytes], bytes]:

@@ -27,7 +27,7 @@ class AnthropicWorld:
 
     Days run from `end_day - days` up to, and without, `end_day`; other days are empty. `rows_per_day` counts usage rows
     under every dimension. `steady` leaves out the days without usage. With `refuses`, one row in twenty has tokens that
-    cost nothing, as refused requests have. Without `us_inference` all of it runs at one price a model: what ran in the US
+    cost nothing, as refused requests have. Without `us_inference` a model has one price everywhere: what ran in the US
     costs more and cannot be told by key. Reported amounts have `amount_places` decimals of a dollar (2 to 12).
     """
 
