@@ -88,7 +88,7 @@ _BIGQUERY_GAPS = {
 _EMULATOR_GAPS = {
     "test_scalar_round_trip[BIGNUMERIC]": "the emulator's engine has no decimals of more than 38 digits",
     "test_result_type[BIGNUMERIC]": "the emulator's engine has no decimals of more than 38 digits",
-    "test_parameters[b'\\x00\\xff']": "the emulator takes a BYTES parameter for its base64 text",
+    r"test_parameters[b'\\x00\\xff']": "the emulator takes a BYTES parameter for its base64 text",
     "test_a_view_is_dropped": "the emulator's tables.delete knows no views",
     "test_time_is_limited": _STOPS_NOTHING,
     "test_memory_is_limited": _STOPS_NOTHING,

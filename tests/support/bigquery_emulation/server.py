@@ -82,7 +82,7 @@ def widen_tables() -> None:
 
     def update_and_alter(self: MemoryCatalogRepository, table: Any) -> Any:
         before = self.get_table(table.project_id, table.dataset_id, table.table_id)
-        for statement in _alterations(before, table):
+        for statement in _alterations(before, table) if before is not None and table.view_query is None else ():
             self._engine.execute(statement)
         return update(self, table)
 
