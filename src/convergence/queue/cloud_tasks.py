@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from convergence.errors import StoreUnavailable
+from convergence.errors import ConfigError, Fault, StoreUnavailable
 from convergence.kit.clock import Clock
 from convergence.kit.hashing import digest
 from convergence.queue.cloud_tasks_errors import translate
@@ -60,6 +60,7 @@ class CloudTasksQueue:
         certificates_url: str = CERTIFICATES_URL,
         call_seconds: float = 10,
     ) -> None:
+        _load_library()
         self._target = target
         self._clock = clock
         self._endpoint = endpoint
@@ -150,6 +151,15 @@ class CloudTasksQueue:
             yield
         except (GoogleAPIError, GoogleAuthError) as error:
             raise translate(error, queue=self._target.queue, service_account=self._target.service_account) from error
+
+
+def _load_library() -> None:
+    """At the start of the process: the first run would wait for it."""
+    try:
+        import google.cloud.tasks_v2  # noqa: F401 - whether it is there
+    except ImportError as error:
+        fault = Fault("the library of Cloud Tasks is not installed", key="QUEUE_BACKEND", expected="convergence[gcp]")
+        raise ConfigError(fault, hint="pip install 'convergence[gcp]'") from error
 
 
 async def _connect(endpoint: str | None) -> CloudTasksAsyncClient:
