@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from bigquery_emulator import BigQueryEmulator
 from fastapi import FastAPI
 
 from convergence.api.app import create_app
@@ -56,7 +57,7 @@ class Api:
 
     async def wait_for(self, key: str, run_id: str) -> dict[str, Any]:
         """The run once it has ended."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(240):
             while True:
                 run: dict[str, Any] = (await self.send("GET", f"/pipelines/runs/{run_id}", key)).json()
                 if run["status"] not in {"PENDING", "RUNNING"}:
@@ -113,11 +114,24 @@ def simulator() -> Iterator[SimulatorServer]:
         yield server
 
 
-@pytest.fixture
-async def working_api(folder: Path, simulator: SimulatorServer) -> AsyncIterator[Api]:
-    """The same with a worker and a provider."""
-    async with open_api(folder, work=True, OPENAI_BASE_URL=simulator.base_urls["openai"]) as opened:
+@pytest.fixture(params=["duckdb", "bigquery"])
+async def working_api(request: pytest.FixtureRequest, folder: Path, simulator: SimulatorServer) -> AsyncIterator[Api]:
+    """The same with a worker and a provider, in each warehouse."""
+    variables = {"OPENAI_BASE_URL": simulator.base_urls["openai"]}
+    if request.param == "bigquery":
+        variables |= on_bigquery(request.getfixturevalue("bigquery_emulator"))
+    async with open_api(folder, work=True, **variables) as opened:
+        await opened.bootstrap()
         yield opened
+
+
+def on_bigquery(emulator: BigQueryEmulator) -> dict[str, str]:
+    """The settings of a warehouse that nobody else uses."""
+    return {
+        "WAREHOUSE": "bigquery",
+        "GCP_PROJECT_ID": emulator.project(),
+        "BIGQUERY_API_ENDPOINT": emulator.endpoint,
+    }
 
 
 def days(first: date = FIRST, last: date = LAST) -> dict[str, str]:
