@@ -94,11 +94,11 @@ class _ActivitySource:
     def __init__(self, context: StepContext, client: ProviderClient, unit: AmountUnit) -> None:
         self._context = context
         self._client = client
-        self._reports = (_activity_report(), _token_report(unit))
+        self._views = build_views(unit)
         self.bytes_read = 0  # by the last read
 
     async def read(self, window: Window, /) -> Fetched:
-        readings = [Reading(report) for report in self._reports]
+        readings = [Reading(report) for report in self._views]
         for day in window.days():
             await self._read_day(day, readings)
         self.bytes_read = readings[0].bytes_read
@@ -106,7 +106,7 @@ class _ActivitySource:
         return Fetched(window, self._build(readings), rejects)
 
     async def _read_day(self, day: date, readings: list[Reading]) -> None:
-        parts = await read_views(self._client, self._reports, Window.day(day))
+        parts = await read_views(self._client, self._views, Window.day(day))
         for reading, part in zip(readings, parts, strict=True):
             reading.extend(part)
 
@@ -144,6 +144,11 @@ def _count_edits(rows: pa.Table) -> pa.Table:
         total = pc.if_else(pc.is_null(rows["model"]), total, nothing)
         rows = rows.set_column(place, rows.schema.field(place), total)
     return rows
+
+
+def build_views(unit: AmountUnit) -> tuple[Report, Report]:
+    """The two kinds of rows of a page: activity, and tokens by model."""
+    return _activity_report(), _token_report(unit)
 
 
 def _activity_report() -> Report:

@@ -29,8 +29,8 @@ class Refusal(Exception):
         self.body = error_body(status, message)
 
 
-def error_body(status: int, message: str, code: str | None = None) -> bytes:
-    error = {"type": code or _TYPES.get(status, "api_error"), "message": message}
+def error_body(status: int, message: str) -> bytes:
+    error = {"type": _TYPES.get(status, "api_error"), "message": message}
     return msgspec.json.encode({"type": "error", "error": error, "request_id": request_id(message)})
 
 

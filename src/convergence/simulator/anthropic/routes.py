@@ -68,8 +68,9 @@ class AnthropicProvider:
     def routes(self, simulator: Simulator) -> list[Route]:
         return _Endpoints(simulator).routes()
 
-    def failure(self, status: int, message: str, code: str | None, /) -> bytes:
-        return error_body(status, message, code)
+    def failure(self, status: int, message: str, _code: str | None, /) -> bytes:
+        """The type of an error follows from its status."""
+        return error_body(status, message)
 
 
 class _Endpoints:
