@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Awaitable
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
 
 ORG: Final = "demo"
 SEED: Final = 7
-_PIPELINES: Final = ("openai/usage_cost", "openai/subscriptions")
+_PROVIDERS: Final = {"openai": "OpenAI", "anthropic": "Anthropic"}
+_PIPELINES: Final = ("openai/usage_cost", "openai/subscriptions", "anthropic/usage_cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,12 @@ class Plan:
     def days(self) -> dict[str, str]:
         return {"start_date": self.first.isoformat(), "end_date": self.last.isoformat()}
 
-    def simulator_arguments(self, rows_per_day: int, truth_file: Path) -> list[str]:
+    def simulator_arguments(self, rows_per_day: int) -> list[str]:
         options = {
             "--seed": SEED,
             "--days": len(Window.inclusive(self.first, self.last)),
             "--end-day": self.last + DAY,
             "--rows-per-day": rows_per_day,
-            "--truth-file": truth_file,
         }
         return [str(part) for option in options.items() for part in option]
 
@@ -74,15 +73,27 @@ async def _demo(plan: Plan, rows_per_day: int) -> None:
     folder = load_settings().data_dir / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     configure_logging("ERROR", json=False)
-    with SimulatorProcess(plan.simulator_arguments(rows_per_day, folder / "truth.json")) as simulator:
-        truth = json.loads((folder / "truth.json").read_text())
+    with SimulatorProcess(plan.simulator_arguments(rows_per_day)) as simulator:
+        truths = [await _read_truth(simulator, provider) for provider in _PROVIDERS]
         settings = load_settings({**_inherited(), **_base_urls(simulator), "DATA_DIR": str(folder)})
         async with open_embedded(settings, work=True) as gateway:
-            await _load(console, gateway, simulator.key, truth["directory"]["people"], plan)
-            matches = await _show(console, gateway, plan, Decimal(truth["cost"]["total"]))
+            await _load(console, gateway, simulator.keys, truths[0]["directory"]["people"], plan)
+            matches = await _show(
+                console, gateway, plan, sum((Decimal(truth["cost"]["total"]) for truth in truths), Decimal(0))
+            )
     _show_next(console, folder, time.monotonic() - started)
     if not matches:
         raise typer.Exit(1)
+
+
+async def _read_truth(simulator: SimulatorProcess, provider: str) -> dict[str, Any]:
+    """What the provider knows to be true."""
+    import httpx2
+
+    async with httpx2.AsyncClient(base_url=simulator.url, timeout=60, trust_env=False) as client:
+        answer = await client.get("/_simulator/truth", params={"key": simulator.keys[provider]})
+    truth: dict[str, Any] = answer.raise_for_status().json()
+    return truth
 
 
 def _base_urls(simulator: SimulatorProcess) -> dict[str, str]:
@@ -95,12 +106,14 @@ def _inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
-async def _load(console: Console, gateway: Gateway, key: str, people: list[dict[str, str]], plan: Plan) -> None:
+async def _load(
+    console: Console, gateway: Gateway, keys: dict[str, str], people: list[dict[str, str]], plan: Plan
+) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description:<37}"),
+        TextColumn("{task.description:<40}"),
         BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
@@ -108,7 +121,9 @@ async def _load(console: Console, gateway: Gateway, key: str, people: list[dict[
     with Progress(*columns, console=console) as progress:
         await _step(progress, "Bootstrap the platform", _bootstrap(gateway))
         await _step(progress, f"Onboard the organization {ORG}", _onboard(gateway))
-        await _step(progress, "Set up OpenAI with a sealed credential", _set_up(gateway, key))
+        for provider, name in _PROVIDERS.items():
+            title = f"Set up {name} with a sealed credential"
+            await _step(progress, title, _set_up(gateway, provider, keys[provider]))
         for pipeline in _PIPELINES:
             await _run_pipeline(progress, gateway, pipeline, plan)
         await _step(progress, "Map people to teams", _map_teams(gateway, people, plan))
@@ -138,9 +153,9 @@ async def _onboard(gateway: Gateway) -> str:
     return f"dataset {answer['dataset_id']}"
 
 
-async def _set_up(gateway: Gateway, key: str) -> str:
+async def _set_up(gateway: Gateway, provider: str, key: str) -> str:
     body = {"credential": key, "credential_name": "simulator"}
-    answer = await gateway.call("POST", f"/integrations/{ORG}/openai/setup", org=ORG, body=body)
+    answer = await gateway.call("POST", f"/integrations/{ORG}/{provider}/setup", org=ORG, body=body)
     return str(answer["validation_status"])
 
 
@@ -201,7 +216,7 @@ async def _costs(gateway: Gateway, plan: Plan, *, group_by: str, granularity: st
 def _compare(console: Console, ours: Decimal, theirs: Decimal) -> bool:
     console.print()
     console.print(f"Convergence says  {format_usd(ours):>14}  ({ours})", markup=False)
-    console.print(f"The provider says {format_usd(theirs):>14}  ({theirs})", markup=False)
+    console.print(f"The providers say {format_usd(theirs):>14}  ({theirs})", markup=False)
     if ours == theirs:
         console.print("Equal to the last digit.", style="bold green")
     else:

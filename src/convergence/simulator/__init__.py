@@ -8,8 +8,10 @@ from convergence.simulator.serving import SimulatorProcess, SimulatorServer, run
 from convergence.simulator.simulator import Simulator
 
 DEMO_KEY = "sk-admin-simulator-0123456789abcdef"
+ANTHROPIC_DEMO_KEY = "sk-ant-admin01-simulator-0123456789abcdef"
 
 __all__ = [
+    "ANTHROPIC_DEMO_KEY",
     "DEMO_KEY",
     "AnthropicWorld",
     "FaultRule",

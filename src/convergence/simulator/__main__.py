@@ -1,4 +1,4 @@
-"""`python -m convergence.simulator`: the simulator with one account, for demos and benchmarks."""
+"""`python -m convergence.simulator`: the simulator with an account at each provider, for demos and benchmarks."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from convergence.simulator import DEMO_KEY, OpenAIWorld, Simulator, run_simulator
+from convergence.simulator import ANTHROPIC_DEMO_KEY, DEMO_KEY, AnthropicWorld, OpenAIWorld, Simulator, run_simulator
 from convergence.simulator.prerender import prerender
 from convergence.simulator.serving import LOOPBACK
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     chosen = build_parser().parse_args(arguments)
+    end_day = chosen.end_day or datetime.now(UTC).date()
     world = OpenAIWorld(
         chosen.seed,
-        end_day=chosen.end_day or datetime.now(UTC).date(),
+        end_day=end_day,
         days=chosen.days,
         rows_per_day=chosen.rows_per_day,
         people=chosen.people,
@@ -27,16 +28,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     simulator = Simulator(seed=chosen.seed, keeps_bodies=chosen.keep_bodies or bool(chosen.prerender))
     simulator.add_account(chosen.key, world)
+    simulator.add_account(chosen.anthropic_key, _anthropic(chosen, end_day), provider="anthropic")
     for report in chosen.prerender:
         asyncio.run(prerender(simulator, chosen.key, report, world.window))
     run_simulator(simulator, key=chosen.key, host=chosen.host, port=chosen.port, truth=chosen.truth_file)
+
+
+def _anthropic(chosen: argparse.Namespace, end_day: date) -> AnthropicWorld:
+    """The same people at the other provider."""
+    return AnthropicWorld(
+        chosen.seed,
+        end_day=end_day,
+        days=chosen.days,
+        rows_per_day=chosen.rows_per_day,
+        people=chosen.people,
+        steady=chosen.steady,
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m convergence.simulator", description=__doc__)
     parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--key", default=DEMO_KEY, help="the admin key of the account")
+    parser.add_argument("--key", default=DEMO_KEY, help="the admin key of the OpenAI account")
+    parser.add_argument("--anthropic-key", default=ANTHROPIC_DEMO_KEY, help="the admin key of the Anthropic account")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--end-day", type=date.fromisoformat, help="first day without data; today by default")
     parser.add_argument("--days", type=int, default=30)

@@ -101,6 +101,12 @@ class SimulatorProcess(AbstractContextManager["SimulatorProcess"]):
         return str(self.ready["key"])
 
     @property
+    def keys(self) -> dict[str, str]:
+        """An admin key of each provider."""
+        keys: dict[str, str] = self.ready["keys"]
+        return keys
+
+    @property
     def pid(self) -> int:
         return int(self.ready["pid"])
 
@@ -129,7 +135,7 @@ class SimulatorProcess(AbstractContextManager["SimulatorProcess"]):
 def run_simulator(
     simulator: Simulator, *, key: str, host: str = LOOPBACK, port: int = 0, truth: Path | None = None
 ) -> None:
-    """Serve until interrupted. When ready, print one line of JSON: url, port, base_urls, key, pid, truth_file."""
+    """Serve until interrupted. When ready, print one line of JSON: url, port, base_urls, key, keys, pid, truth_file."""
     opened = open_socket(host, port)
     if truth is not None:
         truth.write_text(jsontext.dumps(simulator.truth()) + "\n")
@@ -140,6 +146,7 @@ def run_simulator(
         "port": bound,
         "base_urls": build_base_urls(url),
         "key": key,
+        "keys": {account.provider: account.key for account in simulator.accounts.values()},
         "pid": os.getpid(),
         "truth_file": str(truth) if truth else None,
     }

@@ -15,9 +15,9 @@ def test_it_ends_well_both_times(shows):
     assert [done.returncode for done in shows] == [0, 0], shows[0].stderr + shows[1].stderr
 
 
-def test_its_total_is_the_providers_to_the_last_digit(shows):
+def test_its_total_is_the_providers_own_to_the_last_digit(shows):
     for done in shows:
-        figures = [line.split("(")[1] for line in done.stdout.splitlines() if " says " in line]
+        figures = [line.split("(")[1] for line in done.stdout.splitlines() if " says " in line or " say " in line]
         assert len(figures) == 2
         assert figures[0] == figures[1]
 
@@ -33,4 +33,4 @@ def test_the_second_time_finds_what_the_first_one_made(shows):
 
 
 def test_it_shows_no_secret(shows):
-    assert all("sk-admin" not in done.stdout + done.stderr for done in shows)
+    assert all("sk-a" not in done.stdout + done.stderr for done in shows)
