@@ -135,3 +135,15 @@ def test_a_record_without_models_still_has_its_activity() -> None:
     body = json.dumps({"data": [{**RECORD, "model_breakdown": []}], "has_more": False, "next_page": None}).encode()
     activity, tokens = (decode_page(body, view.layout) for view in build_views("cents"))
     assert (activity.rows.num_rows, tokens.rows.num_rows) == (1, 0)
+
+
+def test_two_days_of_sparse_costs_are_the_dollars_that_the_console_shows() -> None:
+    amounts = {"2023-11-14T00:00:00Z": ("12345.00", "2500.00"), "2023-11-15T00:00:00Z": ("5000",)}
+    days = [
+        {"starting_at": start, "results": [{"amount": amount, "currency": "USD"} for amount in written]}
+        for start, written in amounts.items()
+    ]
+    rows = decode_page(json.dumps({"data": days, "has_more": False}).encode(), COSTS.layout).rows.to_pylist()
+    first = [row["amount"] for row in rows if row["start_time"].day == 14]
+    assert sum(first) == Decimal("148.45")
+    assert sum(row["amount"] for row in rows) == Decimal("198.45")
