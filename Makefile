@@ -6,9 +6,10 @@ STAMP := $(VENV)/.installed
 EMULATOR := .venv-bigquery
 EMULATOR_STAMP := $(EMULATOR)/.installed
 EMULATION := tests/support/bigquery_emulation
+ROUNDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test bigquery-emulator test-bigquery check check-image format bench constraints clean
+.PHONY: help setup demo serve test bigquery-emulator test-fleet test-bigquery check check-image format bench bench-bigquery constraints clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -39,6 +40,9 @@ $(EMULATOR_STAMP): $(EMULATION)/constraints.txt
 
 bigquery-emulator: $(EMULATOR_STAMP)  ## Build .venv-bigquery/ with the emulator that the tests use
 
+test-fleet: $(STAMP) $(EMULATOR_STAMP)  ## Two API processes, three workers, random kills: 20 rounds
+	@FLEET_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/faults/test_fleet.py -m fleet
+
 test-bigquery: $(STAMP)  ## The warehouse's tests against a real, empty project: GCP_PROJECT_ID
 	@$(BIN)/python tests/support/bigquery_project.py
 	@BIGQUERY_TEST_PROJECT=$(GCP_PROJECT_ID) $(BIN)/python -m pytest tests/conformance/warehouse -k bigquery
@@ -64,9 +68,12 @@ format: $(STAMP)  ## Format and fix what can be fixed
 bench: $(STAMP)  ## Ingest speed and memory beside the bare floor and dlt
 	@$(BIN)/python benchmarks/ingest.py
 
+bench-bigquery: $(STAMP) $(EMULATOR_STAMP)  ## Calls to BigQuery in the first thirty days
+	@$(BIN)/python benchmarks/bigquery_calls.py
+
 constraints: $(STAMP)  ## Compile constraints.txt anew (versions only)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --output-file constraints.txt
 
 clean:  ## Remove the environment, caches and local data
-	@rm -rf $(VENV) $(EMULATOR) .convergence .benchmarks .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) $(EMULATOR) .venv-infra .convergence .benchmarks .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
