@@ -20,7 +20,7 @@ PROVIDERS = {"google": "cdktf-cdktf-provider-google", "google-beta": "cdktf-cdkt
 
 _ANNOUNCED = re.compile(r"TF_REATTACH_PROVIDERS='(.*)'")
 _HEADER = re.compile(r'^(resource|data) "(google_\w+)" "\w+" \{$')
-_START_SECONDS = 30
+_START_SECONDS = 180  # nobody waits that long unless many things begin at once on a small machine
 
 
 def is_installed() -> bool:
