@@ -5,11 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from step_bench import TODAY, Bench, last_days
 
 from convergence.costs.report import read_costs
 from convergence.simulator import AnthropicWorld
 
-from .conftest import MONEY, TODAY, Bench, last_days
+from .conftest import MONEY
 
 WINDOW = last_days(7)
 A_HAIR = Decimal("0.000001")

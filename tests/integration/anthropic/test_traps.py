@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from step_bench import TODAY, Bench, last_days
 
 from convergence.costs.report import read_costs
 from convergence.errors import ConvergenceError, DataQualityError, ProviderRejected
@@ -14,7 +15,7 @@ from convergence.kit.window import Window
 from convergence.simulator import AnthropicWorld, FaultRule, rate_limited
 from convergence.steps import LoadLimits
 
-from .conftest import KEY, MONEY, TODAY, Bench, last_days
+from .conftest import KEY, MONEY
 
 WINDOW = last_days(7)
 DAY = Window.day(TODAY - timedelta(days=1))

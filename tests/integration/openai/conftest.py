@@ -1,110 +1,17 @@
-"""The OpenAI steps against the simulator over HTTP and a real DuckDB file."""
+"""The OpenAI steps, and the simulated account behind them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from importlib import import_module
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
+from step_bench import NOW, TODAY, Bench, open_bench
 
-from convergence.catalog import Catalog
-from convergence.connectors import HttpPolicy, HttpPool
 from convergence.kit.clock import ManualClock
-from convergence.kit.window import Window
 from convergence.simulator import OpenAIWorld, Simulator, SimulatorServer
-from convergence.sql import Statement
-from convergence.steps import LoadLimits, RunInfo, StepContext, StepResult
-from convergence.tenancy import OrgScope, PlatformScope
-from convergence.warehouse.duckdb import DuckDBWarehouse
 
-CONFIGS = Path(__file__).parents[3] / "configs"
 KEY = "sk-admin-test-0123456789abcdef"
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-TODAY = NOW.date()
-_UNUSED: Any = None  # these steps touch neither
-QUICK = HttpPolicy(backoff_base=0.001, backoff_cap=0.01, attempts=3, budget_capacity=1000)
-
-
-@dataclass(frozen=True)
-class OneKey:
-    """Reveals the same credential for every provider."""
-
-    key: str = KEY
-
-    async def reveal(self, _org: OrgScope, _provider: str, /) -> str:
-        return self.key
-
-
-@dataclass
-class Bench:
-    """One organization, its warehouse, and the simulated account behind it."""
-
-    simulator: Simulator
-    world: OpenAIWorld
-    warehouse: DuckDBWarehouse
-    http: HttpPool
-    clock: ManualClock
-    org: OrgScope = field(default_factory=lambda: OrgScope("acme"))
-    runs: int = 0
-
-    async def run(
-        self,
-        ps_type: str,
-        window: Window,
-        *,
-        config: Mapping[str, Any] | None = None,
-        trigger_type: str = "api",
-        key: str = KEY,
-        limits: LoadLimits | None = None,
-    ) -> StepResult:
-        """Run one step as the executor would, each time with a higher fence."""
-        self.runs += 1
-        context = StepContext(
-            run=RunInfo(f"run_{self.runs}", "openai-usage-cost", trigger_type, "test", self.runs),
-            step_id=ps_type.replace(".", "_"),
-            platform=PlatformScope(),
-            warehouse=self.warehouse,
-            http=self.http,
-            credentials=OneKey(key),
-            security=_UNUSED,
-            state=_UNUSED,
-            catalog=Catalog(CONFIGS),
-            clock=self.clock,
-            log=structlog.get_logger(),
-            folder=CONFIGS / "openai",
-            org=self.org,
-            window=window,
-            limits=limits or LoadLimits(shrink_recheck=timedelta()),
-        )
-        engine = import_module(f"convergence.processors.{ps_type}").get_engine()
-        result: StepResult = await engine.execute(config or {}, context)
-        return result
-
-    async def run_all(self, window: Window) -> None:
-        for ps_type in ("openai.usage", "openai.reported_cost", "openai.directory", "openai.cost"):
-            await self.run(ps_type, window)
-
-    async def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (
-            await self.warehouse.query(Statement(sql, self.org.dataset, parameters))
-        ).to_pylist()
-        return found
-
-    async def value(self, sql: str, **parameters: Any) -> Any:
-        (row,) = await self.rows(sql, **parameters)
-        (value,) = row.values()
-        return value
-
-    def truth(self) -> dict[str, Any]:
-        """What the provider knows to be true now."""
-        found: dict[str, Any] = self.simulator.truth(KEY)
-        return found
 
 
 @pytest.fixture
@@ -122,24 +29,5 @@ def simulator(world: OpenAIWorld) -> Iterator[SimulatorServer]:
 
 @pytest.fixture
 async def bench(simulator: SimulatorServer, world: OpenAIWorld, tmp_path: Path) -> AsyncIterator[Bench]:
-    clock = ManualClock(NOW)
-    pool = HttpPool(base_urls=simulator.base_urls, clock=clock, policy=QUICK)
-    warehouse = DuckDBWarehouse(tmp_path)
-    made = Bench(simulator.simulator, world, warehouse, pool, clock)
-    await warehouse.ensure_dataset(made.org.dataset)
-    yield made
-    await pool.close()
-    await warehouse.close()
-
-
-def last_days(count: int) -> Window:
-    """The `count` days before today."""
-    return Window(TODAY - timedelta(days=count), TODAY)
-
-
-def usd(amount: str) -> Decimal:
-    return Decimal(amount)
-
-
-def day(text: str) -> date:
-    return date.fromisoformat(text)
+    async with open_bench(simulator, world, tmp_path, "openai", KEY) as made:
+        yield made

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from convergence.costs.report import read_costs
+from step_bench import Bench, last_days
 
-from .conftest import Bench, last_days
+from convergence.costs.report import read_costs
 
 WINDOW = last_days(7)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from step_bench import TODAY, last_days
 
 from convergence.errors import ProviderRejected
 from convergence.simulator import FaultRule
-
-from .conftest import TODAY, last_days
 
 COMPLETIONS = {"endpoints": ["completions"]}
 

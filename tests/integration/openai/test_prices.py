@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from step_bench import CONFIGS, TODAY, Bench, last_days
 
 from convergence.catalog import Catalog
 from convergence.costs.prices import (
@@ -22,8 +23,6 @@ from convergence.costs.subscriptions import create_plan, delete_plan, initialize
 from convergence.errors import Conflict, InvalidRequest, NotFound
 from convergence.kit.window import Window
 from convergence.sql import Statement
-
-from .conftest import CONFIGS, TODAY, Bench, last_days
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from step_bench import TODAY, Bench, last_days
 
 from convergence.errors import ConvergenceError, DataQualityError, ProviderRejected
 from convergence.kit.window import Window
@@ -13,7 +14,7 @@ from convergence.simulator import FaultRule, OpenAIWorld
 from convergence.sql import Statement
 from convergence.steps import LoadLimits
 
-from .conftest import KEY, TODAY, Bench, last_days
+from .conftest import KEY
 
 WINDOW = last_days(7)
 DAY = Window.day(TODAY - timedelta(days=1))
