@@ -20,7 +20,7 @@ PROVIDERS = {"google": "cdktf-cdktf-provider-google", "google-beta": "cdktf-cdkt
 
 _ANNOUNCED = re.compile(r"TF_REATTACH_PROVIDERS='(.*)'")
 _HEADER = re.compile(r'^(resource|data) "(google_\w+)" "\w+" \{$')
-_START_SECONDS = 180  # nobody waits that long unless many things begin at once on a small machine
+_START_SECONDS = 60
 
 
 def is_installed() -> bool:
@@ -61,7 +61,7 @@ def _providers() -> Iterator[dict[str, str]]:
 def _provider(name: str, schema: Path) -> Iterator[dict[str, object]]:
     log = ROOT / f"{name}.log"
     address = f"registry.terraform.io/hashicorp/{name}"
-    command = [program("provider", "python"), str(HERE / "google_provider.py"), address, str(schema), "--dev"]
+    command = [program("provider", "python"), "-u", str(HERE / "google_provider.py"), address, str(schema), "--dev"]
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
