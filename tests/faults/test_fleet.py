@@ -59,7 +59,7 @@ class Fleet:
         deadline = time.monotonic() + 600
         while self.statuses(runs) - {"COMPLETED", "FAILED", "CANCELLED"}:
             assert time.monotonic() < deadline, self.logs()
-            time.sleep(0.5 + chance.random() * 3)
+            time.sleep(2 + chance.random() * 8)
             victim = chance.choice(self.workers)
             victim.kill()
             time.sleep(chance.random())
