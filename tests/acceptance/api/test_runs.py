@@ -30,7 +30,7 @@ async def _load(api: Api, key: str) -> dict[str, Any]:
     "path",
     [
         RUN,
-        "/pipelines/run/usage_cost",
+        "/pipelines/run/subscriptions",
         "/pipelines/run/acme/openai/usage_cost",
         "/pipelines/run/acme/openai/subscriptions",
     ],
@@ -40,6 +40,13 @@ async def test_a_run_is_accepted_by_path_id_or_file_name(api: Api, key: str, pat
 
     assert (answer.status_code, answer.json()["status"], answer.json()["org_slug"]) == (202, "PENDING", "acme")
     assert set(answer.json()) == {"pipeline_logging_id", "pipeline_id", "org_slug", "status"}
+
+
+async def test_a_file_name_that_two_providers_use_is_a_conflict_that_names_both(api: Api, key: str) -> None:
+    answer = await api.send("POST", "/pipelines/run/usage_cost", key, json={})
+
+    assert answer.status_code == 409
+    assert {"anthropic/usage_cost", "openai/usage_cost"} <= set(answer.json()["candidates"])
 
 
 @pytest.mark.parametrize("arguments", [{}, {"json": {}}, {"json": None}, {"content": b""}])

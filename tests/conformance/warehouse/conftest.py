@@ -65,7 +65,8 @@ class Backend:
     name: str
     make: Callable[[Path, pytest.FixtureRequest], Warehouse]
     gaps: dict[str, str] = field(default_factory=dict)
-    endless: frozenset[str] = frozenset()  # gaps that are known to take all time or memory: not run
+    # Gaps that take all time or memory, or that show only when two things meet at the wrong moment: not run.
+    unrun: frozenset[str] = frozenset()
 
 
 def _duckdb(folder: Path, _request: pytest.FixtureRequest) -> Warehouse:
@@ -86,6 +87,7 @@ _BIGQUERY_GAPS = {
     "test_scalar_round_trip[JSON]": "BigQuery keeps the value of a JSON, not its text: 2.50 comes back as 2.5",
 }
 _EMULATOR_GAPS = {
+    "test_widening_beside_loads_loses_nothing": "the emulator refuses a file without a column that was just added",
     "test_scalar_round_trip[BIGNUMERIC]": "the emulator's engine has no decimals of more than 38 digits",
     "test_result_type[BIGNUMERIC]": "the emulator's engine has no decimals of more than 38 digits",
     r"test_parameters[b'\\x00\\xff']": "the emulator takes a BYTES parameter for its base64 text",
@@ -103,7 +105,14 @@ BACKENDS = [
         "bigquery",
         _bigquery,
         gaps=_BIGQUERY_GAPS if _REAL else _BIGQUERY_GAPS | _EMULATOR_GAPS,
-        endless=frozenset({"test_time_is_limited", "test_memory_is_limited", "test_the_event_loop_is_never_blocked"}),
+        unrun=frozenset(
+            {
+                "test_time_is_limited",
+                "test_memory_is_limited",
+                "test_the_event_loop_is_never_blocked",
+                "test_widening_beside_loads_loses_nothing",
+            }
+        ),
     ),
 ]
 
@@ -114,7 +123,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     name = request.function.__name__
     case = request.node.name.replace(f"[{chosen.name}-", "[")
     if reason := chosen.gaps.get(name) or chosen.gaps.get(case):
-        request.node.add_marker(pytest.mark.xfail(reason=reason, strict=True, run=name not in chosen.endless))
+        request.node.add_marker(pytest.mark.xfail(reason=reason, strict=True, run=name not in chosen.unrun))
     return chosen
 
 

@@ -324,9 +324,15 @@ class BigQueryWarehouse:
         await self.jobs.call(
             lambda: self._client.create_table(table, exists_ok=True, retry=_ONCE, timeout=_REQUEST_SECONDS)
         )
-        await self._upload(load, file, stage, schema)
+        arrived = await self._upload(load, file, stage, schema)
+        if arrived is not None and arrived != file.rows:
+            raise StatementFailed(
+                f"table {stage}: {file.rows} rows were sent and {arrived} arrived",
+                hint="Report this with the id of the job.",
+            )
 
-    async def _upload(self, load: Publication, file: ParquetFile, table: TableRef, schema: TableSchema) -> None:
+    async def _upload(self, load: Publication, file: ParquetFile, table: TableRef, schema: TableSchema) -> int | None:
+        """The number of rows that BigQuery says it has added."""
         job = await self.jobs.load(
             file.path,
             self._reference(table),
@@ -336,11 +342,7 @@ class BigQueryWarehouse:
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
             labels=_labels(table.dataset, load.claim),
         )
-        if job.output_rows is not None and int(job.output_rows) != file.rows:
-            raise StatementFailed(
-                f"table {table}: {file.rows} rows were sent and {job.output_rows} arrived",
-                hint="Report this with the id of the job.",
-            )
+        return None if job.output_rows is None else int(job.output_rows)
 
     async def _insert(self, load: Publication) -> Loaded:
         labels = _labels(load.good.table.dataset)
