@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from decimal import Decimal
 
 PICO_PLACES = 12
+Sums = defaultdict[str, int]
+
+
+def empty_sums() -> Sums:
+    return defaultdict(int)
+
+
+def nested_sums() -> defaultdict[str, Sums]:
+    return defaultdict(empty_sums)
 
 
 def pico(dollars: str) -> int:

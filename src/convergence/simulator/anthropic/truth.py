@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from convergence.simulator.amounts import PICO_PLACES, to_decimal, to_decimals
+from convergence.simulator.amounts import PICO_PLACES, Sums, empty_sums, nested_sums, to_decimal, to_decimals
 from convergence.simulator.anthropic.charges import Charge, list_pico
 from convergence.simulator.anthropic.prices import OFFERS, PRIORITY
 from convergence.simulator.anthropic.traffic import FIELDS
@@ -20,28 +20,19 @@ WORKBENCH = "workbench"
 UNATTRIBUTED = "unattributed"
 DEFAULT = "default"
 NO_MODEL = "no model"
-Sums = defaultdict[str, int]
-
-
-def _sums() -> Sums:
-    return defaultdict(int)
-
-
-def _nested() -> defaultdict[str, Sums]:
-    return defaultdict(_sums)
 
 
 @dataclass(slots=True)
 class _Tally:
     """Sums of integers: `cost` in the world's units, `caused` in picodollars, estimates in tenths of a cent."""
 
-    rows: defaultdict[str, Sums] = field(default_factory=_nested)
-    usage: Sums = field(default_factory=_sums)
-    tokens_by_model: defaultdict[str, Sums] = field(default_factory=_nested)
-    cost: defaultdict[str, Sums] = field(default_factory=_nested)
-    caused: defaultdict[str, Sums] = field(default_factory=_nested)
-    list_cost: Sums = field(default_factory=_sums)
-    claude_code: Sums = field(default_factory=_sums)
+    rows: defaultdict[str, Sums] = field(default_factory=nested_sums)
+    usage: Sums = field(default_factory=empty_sums)
+    tokens_by_model: defaultdict[str, Sums] = field(default_factory=nested_sums)
+    cost: defaultdict[str, Sums] = field(default_factory=nested_sums)
+    caused: defaultdict[str, Sums] = field(default_factory=nested_sums)
+    list_cost: Sums = field(default_factory=empty_sums)
+    claude_code: Sums = field(default_factory=empty_sums)
 
 
 def build_truth(world: AnthropicWorld, now: datetime) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from convergence.simulator.amounts import PICO_PLACES, to_decimal, to_decimals
+from convergence.simulator.amounts import PICO_PLACES, Sums, empty_sums, nested_sums, to_decimal, to_decimals
 from convergence.simulator.openai.charges import LINES
 from convergence.simulator.openai.prices import CREDIT_ITEM, UPLIFT_ITEM, Line
 from convergence.simulator.openai.streams import STREAMS, Stream
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 
 UNATTRIBUTED = "unattributed"
 NO_MODEL = "no model"
-Sums = defaultdict[str, int]
-
-
-def _sums() -> Sums:
-    return defaultdict(int)
-
-
-def _nested() -> defaultdict[str, Sums]:
-    return defaultdict(_sums)
 
 
 @dataclass(slots=True)
@@ -37,11 +28,11 @@ class _Tally:
     """Sums of integers; amounts in the world's units, list prices in picodollars."""
 
     rows: dict[str, dict[str, int]] = field(default_factory=dict)
-    measures: defaultdict[str, Sums] = field(default_factory=_nested)
-    tokens_by_model: defaultdict[str, Sums] = field(default_factory=_nested)
-    cost: defaultdict[str, Sums] = field(default_factory=_nested)
-    list_cost: defaultdict[str, Sums] = field(default_factory=_nested)
-    explained: Sums = field(default_factory=_sums)
+    measures: defaultdict[str, Sums] = field(default_factory=nested_sums)
+    tokens_by_model: defaultdict[str, Sums] = field(default_factory=nested_sums)
+    cost: defaultdict[str, Sums] = field(default_factory=nested_sums)
+    list_cost: defaultdict[str, Sums] = field(default_factory=nested_sums)
+    explained: Sums = field(default_factory=empty_sums)
 
 
 def build_truth(world: OpenAIWorld, now: datetime) -> dict[str, Any]:
