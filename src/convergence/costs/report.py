@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+from convergence.costs.people import ATTRIBUTES, IdentityTables, build_attribution, describe_identity
 from convergence.errors import InvalidRequest
 from convergence.kit.window import Window
 from convergence.sql import Statement
@@ -27,8 +28,7 @@ _COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "token_class": ("token_class",),
     "line_item": ("line_item", "description"),
 }
-_DERIVED: Final = ("person", "team")
-GROUPINGS: Final = ("provider", *_COLUMNS, *_DERIVED, "day", "month")
+GROUPINGS: Final = ("provider", *_COLUMNS, *ATTRIBUTES, "day", "month")
 _SERVICES: Final = {
     "openai": "OpenAI API",
     "anthropic": "Claude API",
@@ -77,7 +77,9 @@ async def read_costs(
     sources = [await _describe(warehouse, org, name) for name in wanted if f"{name}_cost_daily" in existing]
     if not sources:
         return CostReport([], [])
-    query = _Query(sources, existing, _keys(granularity, group_by))
+    keys = _keys(granularity, group_by)
+    identity = await describe_identity(warehouse, org, existing) if set(keys) & set(ATTRIBUTES) else None
+    query = _Query(sources, identity, keys)
     days = {"start_date": window.start, "end_date": window.end}
     rows = await warehouse.query(Statement(query.grouped(), org.dataset, days))
     totals = await warehouse.query(Statement(query.totals(), org.dataset, days))
@@ -107,9 +109,9 @@ class _Source:
 class _Query:
     """The statements of one report. Names come from this module alone; nothing a user writes gets into them."""
 
-    def __init__(self, sources: Sequence[_Source], tables: set[str], keys: Sequence[str]) -> None:
+    def __init__(self, sources: Sequence[_Source], identity: IdentityTables | None, keys: Sequence[str]) -> None:
         self._sources = sources
-        self._tables = tables
+        self._identity = identity
         self._keys = keys
 
     def grouped(self) -> str:
@@ -118,7 +120,8 @@ class _Query:
         places = ", ".join(str(place) for place in range(1, len(keys) + 1))
         return (
             f"WITH {', '.join(self._tables_above())} SELECT {selected}, SUM(billed_cost) AS billed_cost,"
-            f" SUM(list_cost) AS list_cost FROM {self._last()} AS costs GROUP BY {places}"
+            f" SUM(list_cost) AS list_cost FROM {'costs' if self._identity is None else 'attributed'} AS costs"
+            f" GROUP BY {places}"
             f" ORDER BY {self._order()}"
         )
 
@@ -137,48 +140,11 @@ class _Query:
 
     def _tables_above(self) -> Iterator[str]:
         yield self._costs()
-        if self._last() == "costs":
-            return
-        yield self._people("people", "dim_people", "user_id", "user")
-        yield self._people("owners", "dim_api_keys", "api_key_id", "api_key")
-        yield (
-            "personal AS (SELECT c.*, COALESCE(people.person, owners.person) AS person FROM costs AS c"
-            f" LEFT JOIN people ON {_same('people', 'user')} LEFT JOIN owners ON {_same('owners', 'api_key')})"
-        )
-        yield self._teams()
-        yield (
-            "attributed AS (SELECT p.*, teams.team FROM personal AS p LEFT JOIN teams"
-            " ON teams.usage_date = p.usage_date AND teams.person = p.person)"
-        )
-
-    def _last(self) -> str:
-        return "attributed" if set(self._keys) & set(_DERIVED) else "costs"
+        if self._identity is not None:
+            yield from build_attribution("costs", self._identity)
 
     def _costs(self) -> str:
         return f"costs AS ({' UNION ALL '.join(source.select() for source in self._sources)})"
-
-    def _people(self, name: str, table: str, column: str, key: str) -> str:
-        """One person a day and account, so that no overlap of dates doubles money."""
-        if table not in self._tables:
-            return (
-                f"{name} AS (SELECT usage_date, provider, {_quoted(key)}, CAST(NULL AS STRING) AS person"
-                " FROM costs WHERE FALSE)"
-            )
-        return (
-            f"{name} AS (SELECT used.usage_date, used.provider, used.{_quoted(key)}, MIN(d.person) AS person"
-            f" FROM (SELECT DISTINCT usage_date, provider, {_quoted(key)} FROM costs) AS used JOIN {table} AS d"
-            f" ON d.provider = used.provider AND d.{column} = used.{_quoted(key)} AND {_holds('d', 'used')}"
-            " GROUP BY 1, 2, 3)"
-        )
-
-    def _teams(self) -> str:
-        if "identity_mapping" not in self._tables:
-            return "teams AS (SELECT usage_date, person, CAST(NULL AS STRING) AS team FROM personal WHERE FALSE)"
-        return (
-            "teams AS (SELECT used.usage_date, used.person, MIN(m.team) AS team"
-            " FROM (SELECT DISTINCT usage_date, person FROM personal) AS used JOIN identity_mapping AS m"
-            f" ON LOWER(m.person) = used.person AND {_holds('m', 'used')} GROUP BY 1, 2)"
-        )
 
 
 def _expression(key: str) -> str:
@@ -189,18 +155,6 @@ def _expression(key: str) -> str:
             return "DATE_TRUNC(usage_date, MONTH)"
         case _:
             return f"costs.{_quoted(key)}"
-
-
-def _same(table: str, key: str) -> str:
-    name = _quoted(key)
-    return f"{table}.usage_date = c.usage_date AND {table}.provider = c.provider AND {table}.{name} = c.{name}"
-
-
-def _holds(table: str, used: str) -> str:
-    return (
-        f"({table}.valid_from IS NULL OR {table}.valid_from <= {used}.usage_date)"
-        f" AND ({table}.valid_to IS NULL OR {table}.valid_to > {used}.usage_date)"
-    )
 
 
 def _quoted(key: str) -> str:

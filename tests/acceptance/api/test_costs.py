@@ -62,6 +62,7 @@ async def test_the_total_is_the_providers_own(spender: Spender) -> None:
         "service",
         "model",
         "team",
+        "cost_center",
         "person",
         "project",
         "api_key",

@@ -59,7 +59,7 @@ class CostAnswer(Answer):
 @router.get("/{org}", dependencies=[org_key("costs:read")], response_model=CostAnswer)
 async def show_costs(org: OrgOf, platform: PlatformOf, asked: Annotated[CostQuery, Query()]) -> Response:
     """Billed and list cost. `group_by` takes several of provider, service, model, project, api_key, user, person, team,
-    token_class, line_item, day and month, separated by commas.
+    cost_center, token_class, line_item, day and month, separated by commas.
 
     Billed cost is what the provider reports, to the last decimal; list cost is usage times the price book.
     """
