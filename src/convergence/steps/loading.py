@@ -34,12 +34,16 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DayLoad:
-    """Where days go. `table` names the schema too; `amount_column` is the money that the shrink guard watches."""
+    """Where days go. `table` names the schema too; `amount_column` is the money that the shrink guard watches.
+
+    `part`, a column and its value, says which rows of a day are replaced in a table that several streams share.
+    """
 
     table: str
     stream: str
     day_column: str = "usage_date"
     amount_column: str | None = None
+    part: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ async def publish_days(
         DataQualityError: rows_outside_window: the provider sent a day nobody asked for. Faults of single days are not
             raised here but kept in `Published.faults`.
     """
-    await ensure_tables(context, load.table)
+    await ensure_tables(context, load.table, part=load.part)
     _check_days(load, fetched)
     faults = _find_bad_days(load, fetched, context.limits)
     if fetch_again is not None:
@@ -124,16 +128,17 @@ async def publish_days(
     return published
 
 
-async def ensure_tables(context: StepContext, table: str) -> None:
+async def ensure_tables(context: StepContext, table: str, *, part: tuple[str, str] | None = None) -> None:
     """The table and its `_rejects`, created or widened."""
     schema = context.catalog.schema(table)
     ref = context.tenant.table(table)
     await context.warehouse.ensure(ref, schema)
-    await context.warehouse.ensure(ref.rejects, rejects_schema(schema))
+    await context.warehouse.ensure(ref.rejects, rejects_schema(schema, part))
 
 
-def rejects_schema(schema: TableSchema) -> TableSchema:
+def rejects_schema(schema: TableSchema, part: tuple[str, str] | None = None) -> TableSchema:
     """The table beside `schema` that keeps what it refused."""
+    parts = (Column(part[0], "STRING", "REQUIRED", "Whose row it is"),) if part else ()
     lineage = tuple(column for column in schema.columns if column.name in LINEAGE_COLUMNS)
     return TableSchema(
         name=f"{schema.name}_rejects",
@@ -143,6 +148,7 @@ def rejects_schema(schema: TableSchema) -> TableSchema:
             Column("reason", "STRING", "REQUIRED", "Why the row was refused"),
             Column("error_path", "STRING", "NULLABLE", "Which part of it is wrong"),
             Column("raw", "JSON", "NULLABLE", "The row as the provider sent it, credentials redacted"),
+            *parts,
             *lineage,
         ),
         partition_column=schema.partition_column,
@@ -171,7 +177,7 @@ async def stream_batches(rows: pa.Table) -> AsyncIterator[pa.RecordBatch]:
 
 async def _replace(context: StepContext, load: DayLoad, fetched: Fetched) -> Loaded:
     run = context.run
-    claim = Claim(load.stream, run.run_id, run.fence, new_id("load"), load.amount_column)
+    claim = Claim(load.stream, run.run_id, run.fence, new_id("load"), load.amount_column, load.part)
     return await context.warehouse.load(
         context.tenant.table(load.table),
         stream_batches(add_lineage(fetched.rows, context)),
@@ -324,11 +330,12 @@ def _runs_of_days(days: Iterable[date]) -> list[Window]:
 def _reject_rows(load: DayLoad, rejects: Sequence[Rejected]) -> pa.Table:
     import pyarrow as pa
 
-    return pa.table(
-        {
-            load.day_column: pa.array([reject.day for reject in rejects], pa.date32()),
-            "reason": pa.array([reject.reason for reject in rejects], pa.string()),
-            "error_path": pa.array([reject.error_path for reject in rejects], pa.string()),
-            "raw": pa.array([reject.raw for reject in rejects], pa.string()),
-        }
-    )
+    columns = {
+        load.day_column: pa.array([reject.day for reject in rejects], pa.date32()),
+        "reason": pa.array([reject.reason for reject in rejects], pa.string()),
+        "error_path": pa.array([reject.error_path for reject in rejects], pa.string()),
+        "raw": pa.array([reject.raw for reject in rejects], pa.string()),
+    }
+    if load.part is not None:
+        columns[load.part[0]] = pa.repeat(pa.scalar(load.part[1]), len(rejects))
+    return pa.table(columns)

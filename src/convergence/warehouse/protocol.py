@@ -34,7 +34,8 @@ class Claim:
 
     `stream` names what is replaced (`openai.usage`); together with a day it is the scope. `fence` grows each time a
     worker takes ownership; a lower one than the last committed is refused. `amount_column` names the NUMERIC column
-    whose sum per day is kept in the ledger for the shrink guard.
+    whose sum per day is kept in the ledger for the shrink guard. `part`, a column and its value, says which rows of the
+    window are the stream's where several streams share a table: no others are replaced.
     """
 
     stream: str
@@ -42,6 +43,7 @@ class Claim:
     fence: int
     load_id: str
     amount_column: str | None = None
+    part: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

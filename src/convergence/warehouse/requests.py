@@ -29,9 +29,15 @@ def check_request(
         faults.append("replace_window needs a window")
     if mode is WriteMode.REPLACE_WINDOW and definition.partition_column is None:
         faults.append("replace_window needs a partition column")
-    named = [*keys, *([claim.amount_column] if claim and claim.amount_column else [])]
+    named = [*keys, *_named(claim)]
     faults += [f"no column {name}" for name in named if definition.column(name) is None]
     if faults:
         raise SchemaMismatch(
             f"table {definition.name}: {'; '.join(faults)}", hint="Correct the load's mode, keys or window."
         )
+
+
+def _named(claim: Claim | None) -> list[str]:
+    if claim is None:
+        return []
+    return [name for name in (claim.amount_column, claim.part and claim.part[0]) if name]

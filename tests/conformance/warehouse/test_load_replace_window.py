@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,8 +11,9 @@ from convergence.catalog.schemas import Column, TableSchema
 from convergence.errors import SchemaMismatch
 from convergence.kit.window import Window
 from convergence.warehouse import WriteMode
+from convergence.warehouse.arrow import build_arrow_schema
 
-from .conftest import DAY, DAYS, LAST, NEXT, Bench, claim, rejects, usage
+from .conftest import DAY, DAYS, LAST, NEXT, REJECTS, Bench, claim, rejects, usage
 
 
 async def test_only_the_window_is_replaced(bench: Bench) -> None:
@@ -118,3 +120,19 @@ async def test_30_days_of_1000_rows(bench: Bench) -> None:
 
     assert (loaded.rows, len(loaded.days_replaced)) == (30_000, 30)
     assert await bench.rows("SELECT COUNT(*), SUM(amount) FROM usage") == [(30_000, Decimal("0.000030000"))]
+
+
+async def test_streams_that_share_a_table_replace_their_own_rows_only(bench: Bench) -> None:
+    schema = replace(REJECTS, columns=(*REJECTS.columns, Column("model", "STRING")))
+    await bench.warehouse.ensure(bench.usage.rejects, schema)
+    for model in ("a", "b"):
+        mine = replace(claim(stream_=f"test.{model}"), part=("model", model))
+        bad = pa.Table.from_pylist([{"usage_date": DAY, "model": model}], schema=build_arrow_schema(schema))
+        await bench.replace(usage((DAY, model, 1, "1"), (NEXT, model, 1, "1")), claim=mine, rejects=bad)
+
+    newer = replace(claim(2, "second", stream_="test.a"), part=("model", "a"))
+    loaded = await bench.replace(usage((DAY, "a", 5, "5"), (NEXT, "a", 1, "1")), claim=newer)
+
+    assert loaded.days_replaced == (DAY,)
+    assert [row[:3] for row in await bench.all()] == [(DAY, "a", 5), (DAY, "b", 1), (NEXT, "a", 1), (NEXT, "b", 1)]
+    assert await bench.rows("SELECT model FROM usage_rejects") == [("b",)]

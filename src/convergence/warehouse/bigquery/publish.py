@@ -173,7 +173,7 @@ def _present(load: Publication) -> str:
     """Rows that the table really holds: a digest says nothing about a table that was emptied by hand."""
     if load.mode not in {WriteMode.OVERWRITE, WriteMode.REPLACE_WINDOW}:
         return "SELECT DATE '0001-01-01' AS day, 0 AS n"
-    condition = _in_window(load, load.good)
+    condition = f"{_in_window(load, load.good)} AND {_own_part(load)}"
     return (
         f"SELECT {_day_of(load, load.good)} AS day, COUNT(*) AS n FROM {load.named(load.good.table)}"
         f" WHERE {condition} GROUP BY 1"
@@ -189,7 +189,7 @@ def _replace(load: Publication, staged: Staged) -> Iterator[str]:
             if staged.stage is not None:
                 yield f"DELETE FROM {name} WHERE {_key(load, staged)} IN ({_staged_keys(load, staged)})"
         case WriteMode.OVERWRITE | WriteMode.REPLACE_WINDOW:
-            yield f"DELETE FROM {name} WHERE {_in_window(load, staged)} AND {covered}"
+            yield f"DELETE FROM {name} WHERE {_in_window(load, staged)} AND {_own_part(load)} AND {covered}"
     if staged.stage is not None:
         yield _insert(load, staged, covered)
 
@@ -249,6 +249,14 @@ def _in_window(load: Publication, staged: Staged) -> str:
     if window is None or column is None:
         return "TRUE"
     return f"`{column}` >= {day(window.start)} AND `{column}` < {day(window.end)}"
+
+
+def _own_part(load: Publication) -> str:
+    """The rows of the table, or of its rejects, that are the stream's."""
+    if load.claim is None or load.claim.part is None:
+        return "TRUE"
+    column, value = load.claim.part
+    return f"`{column}` = {text(value)}"
 
 
 def _days(load: Publication) -> str:

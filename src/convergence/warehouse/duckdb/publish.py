@@ -196,10 +196,11 @@ def _present_rows(cursor: Connection, load: Load) -> dict[date, int] | None:
         return {WHOLE_TABLE: cursor.execute(f"SELECT count(*) FROM {full_name(load.table)}").fetchall()[0][0]}
     if load.mode is not WriteMode.REPLACE_WINDOW:
         return None
-    condition, values = _in_window(load)
+    (condition, values), (own, part) = _in_window(load), _own_part(load)
     column = identifier(load.schema.partition_column or "")
     rows = cursor.execute(
-        f"SELECT CAST({column} AS DATE), count(*) FROM {full_name(load.table)} WHERE {condition} GROUP BY 1", values
+        f"SELECT CAST({column} AS DATE), count(*) FROM {full_name(load.table)} WHERE {condition} AND {own} GROUP BY 1",
+        {**values, **part},
     ).fetchall()
     return dict(rows)
 
@@ -265,8 +266,8 @@ def _replace_rows(cursor: Connection, load: Load, target: _Target, days: list[da
         case WriteMode.MERGE if target.source == "source_rows":
             cursor.execute(f"DELETE FROM {name} AS old WHERE EXISTS ({_same_key(load.keys, target.source)})")
         case WriteMode.REPLACE_WINDOW:
-            condition, values = _covered(load, target.schema, days)
-            cursor.execute(f"DELETE FROM {name} WHERE {condition}", values)
+            (condition, values), (own, part) = _covered(load, target.schema, days), _own_part(load)
+            cursor.execute(f"DELETE FROM {name} WHERE {condition} AND {own}", {**values, **part})
     cursor.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {target.source} WHERE {condition}", values)
 
 
@@ -290,6 +291,14 @@ def _in_window(load: Load, schema: TableSchema | None = None) -> tuple[str, dict
     if window is None:
         return "true", {}
     return f"{column} >= $start AND {column} < $end", {"start": window.start, "end": window.end}
+
+
+def _own_part(load: Load) -> tuple[str, dict[str, Any]]:
+    """The rows of the table, or of its rejects, that are the stream's."""
+    if load.claim is None or load.claim.part is None:
+        return "true", {}
+    column, value = load.claim.part
+    return f"{identifier(column)} = $part", {"part": value}
 
 
 def _refuse_duplicate_keys(cursor: Connection, load: Load) -> None:
