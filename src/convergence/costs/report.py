@@ -15,6 +15,9 @@ from convergence.tenancy import OrgScope
 from convergence.warehouse import Warehouse
 
 PROVIDERS: Final = ("openai", "anthropic", "deepseek", "cursor", "gcp")
+_ENDING: Final = "_cost_daily"  # {provider}_cost_daily: whatever has one is a provider
+_NOT_PROVIDERS: Final = frozenset(("focus",))
+_NEEDED: Final = frozenset(("usage_date", "billed_cost", "currency"))
 Granularity = Literal["day", "month", "total"]
 GRANULARITIES: Final = ("day", "month", "total")
 
@@ -71,10 +74,12 @@ async def read_costs(
     Raises:
         InvalidRequest: an unknown granularity, group or provider; all of them named.
     """
-    _check(granularity, group_by, providers)
     existing = set(await warehouse.tables(org.dataset))
-    wanted = [name for name in PROVIDERS if providers is None or name in set(providers)]
-    sources = [await _describe(warehouse, org, name) for name in wanted if f"{name}_cost_daily" in existing]
+    present = _find_providers(existing)
+    _check(granularity, group_by, providers, known=[*PROVIDERS, *(name for name in present if name not in PROVIDERS)])
+    wanted = [name for name in present if providers is None or name in set(providers)]
+    described = [await _describe(warehouse, org, name) for name in wanted]
+    sources = [source for source in described if source.columns >= _NEEDED]
     if not sources:
         return CostReport([], [])
     keys = _keys(granularity, group_by)
@@ -94,20 +99,22 @@ class _Source:
     def select(self) -> str:
         """The provider's rows under the common names."""
         named = [f"{self._column(name)} AS {_quoted(name)}" for name in _COLUMNS]
+        listed = "list_cost" if "list_cost" in self.columns else "CAST(NULL AS NUMERIC)"
         return (
-            f"SELECT usage_date, '{self.provider}' AS provider, {', '.join(named)}, billed_cost, list_cost, currency"
-            f" FROM {self.provider}_cost_daily WHERE usage_date >= @start_date AND usage_date < @end_date"
+            f"SELECT usage_date, '{self.provider}' AS provider, {', '.join(named)}, billed_cost,"
+            f" {listed} AS list_cost, currency"
+            f" FROM {self.provider}{_ENDING} WHERE usage_date >= @start_date AND usage_date < @end_date"
         )
 
     def _column(self, name: str) -> str:
         found = next((column for column in _COLUMNS[name] if column in self.columns), None)
         if found is None and name == "service":
-            return f"'{_SERVICES[self.provider]}'"
+            return f"'{_SERVICES.get(self.provider, self.provider)}'"
         return found or "CAST(NULL AS STRING)"
 
 
 class _Query:
-    """The statements of one report. Names come from this module alone; nothing a user writes gets into them."""
+    """The statements of one report. Names come from this module and from tables; nothing a user writes gets in."""
 
     def __init__(self, sources: Sequence[_Source], identity: IdentityTables | None, keys: Sequence[str]) -> None:
         self._sources = sources
@@ -166,19 +173,23 @@ def _keys(granularity: str, group_by: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*periods, *group_by]))
 
 
+def _find_providers(tables: Iterable[str]) -> list[str]:
+    """Those with a cost table: our own first, in their order."""
+    named = {table.removesuffix(_ENDING) for table in tables if table.endswith(_ENDING)} - _NOT_PROVIDERS
+    return [name for name in PROVIDERS if name in named] + sorted(named - set(PROVIDERS))
+
+
 async def _describe(warehouse: Warehouse, org: OrgScope, provider: str) -> _Source:
-    nothing = await warehouse.query(Statement(f"SELECT * FROM {provider}_cost_daily LIMIT 0", org.dataset))
+    nothing = await warehouse.query(Statement(f"SELECT * FROM {provider}{_ENDING} LIMIT 0", org.dataset))
     return _Source(provider, frozenset(nothing.column_names))
 
 
-def _check(granularity: str, group_by: Sequence[str], providers: Iterable[str] | None) -> None:
+def _check(granularity: str, group_by: Sequence[str], providers: Iterable[str] | None, *, known: Sequence[str]) -> None:
     faults = (
         [] if granularity in GRANULARITIES else [f"granularity {granularity!r} is not one of {_list(GRANULARITIES)}"]
     )
     faults += [f"group_by {name!r} is not one of {_list(GROUPINGS)}" for name in group_by if name not in GROUPINGS]
-    faults += [
-        f"provider {name!r} is not one of {_list(PROVIDERS)}" for name in providers or () if name not in PROVIDERS
-    ]
+    faults += [f"provider {name!r} is not one of {_list(known)}" for name in providers or () if name not in known]
     if faults:
         raise InvalidRequest("; ".join(faults), fields={"faults": faults})
 
