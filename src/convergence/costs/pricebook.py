@@ -13,6 +13,7 @@ from convergence.kit.hashing import digest
 from convergence.kit.money import format_amount
 
 DEFAULT_TIER = "default"
+MAIN_CURRENCY = "USD"
 
 # A model's price is that of its releases and aliases: gpt-4o-2024-08-06, gpt-4-0613, o4-mini-latest, ft:gpt-4o:acme.
 _RELEASE = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|-\d{8}|-\d{4}|-latest|-preview|[:@].*)+")
@@ -22,7 +23,8 @@ _RELEASE = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|-\d{8}|-\d{4}|-latest|-preview|[:@
 class Price:
     """One row of a price book. It holds from `valid_from` up to, and without, `valid_to`; None is open.
 
-    A price with a `condition` on the single request is listed and never looked up: daily sums cannot meet it.
+    A price with a `condition` on the single request is listed and never looked up: daily sums cannot meet it. A list in
+    another currency is a list of its own, not a conversion. `hours_utc` says in words when a tier by the hour holds.
     """
 
     model_id: str
@@ -30,13 +32,15 @@ class Price:
     condition: str | None = None
     valid_from: date | None = None
     valid_to: date | None = None
-    currency: str = "USD"
+    currency: str = MAIN_CURRENCY
     rates: Mapping[str, Decimal] = field(default_factory=dict)
     source: str | None = None
+    hours_utc: str | None = None
 
     @property
-    def key(self) -> tuple[str, str, str | None, date | None]:
-        return self.model_id, self.service_tier, self.condition, self.valid_from
+    def meter(self) -> tuple[str, str, str | None, str]:
+        """What is priced: on any day, one price of it holds at most."""
+        return self.model_id, self.service_tier, self.condition, self.currency
 
     @cached_property
     def version(self) -> str:
@@ -49,8 +53,8 @@ class Price:
         return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day < self.valid_to)
 
     def overlaps(self, other: Price) -> bool:
-        """Whether both price the same model, tier and condition on some day."""
-        if (self.model_id, self.service_tier, self.condition) != (other.model_id, other.service_tier, other.condition):
+        """Whether both price the same model, tier and condition in the same currency on some day."""
+        if self.meter != other.meter:
             return False
         starts_before = other.valid_to is None or self.valid_from is None or self.valid_from < other.valid_to
         return starts_before and (self.valid_to is None or other.valid_from is None or other.valid_from < self.valid_to)
@@ -61,16 +65,22 @@ class PriceBook:
 
     def __init__(self, prices: Iterable[Price]) -> None:
         self._prices: dict[str, list[Price]] = {}
-        for price in prices:
+        for price in sorted(prices, key=lambda price: price.currency != MAIN_CURRENCY):
             if price.condition is None:
                 self._prices.setdefault(price.model_id, []).append(price)
         self._entries: dict[str, str | None] = {}
 
-    def find(self, model: str, day: date, *, service_tier: str = DEFAULT_TIER) -> Price | None:
-        """The price of a model on a day; None where the book has none for it, at that tier."""
+    def find(
+        self, model: str, day: date, *, service_tier: str = DEFAULT_TIER, currency: str | None = None
+    ) -> Price | None:
+        """The price of a model on a day; None where the book has none for it, at that tier, in that currency.
+
+        Without a currency: in US dollars, or in another one where there is none.
+        """
         entry = self.entry(model)
         for price in self._prices.get(entry, ()) if entry else ():
-            if price.service_tier == service_tier and price.holds_on(day):
+            is_currency = currency in (None, price.currency)
+            if is_currency and price.service_tier == service_tier and price.holds_on(day):
                 return price
         return None
 

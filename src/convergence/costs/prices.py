@@ -16,7 +16,7 @@ from convergence.costs.fields import (
     read_text,
     refuse,
 )
-from convergence.costs.pricebook import DEFAULT_TIER, Price
+from convergence.costs.pricebook import DEFAULT_TIER, MAIN_CURRENCY, Price
 from convergence.costs.records import RecordTable
 from convergence.errors import ConfigError, Conflict, Fault, InvalidRequest, NotFound
 from convergence.tenancy import OrgScope
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from convergence.catalog import Catalog
     from convergence.catalog.schemas import TableSchema
 
-_KEYS = ("model_id", "service_tier", "condition", "valid_from")
+_KEYS = ("model_id", "service_tier", "condition", "currency", "valid_from")
 _DIMENSIONS: dict[str, Reader] = {
     "model_id": read_text,
     "service_tier": read_text,
     "condition": read_text,
+    "hours_utc": read_text,
     "valid_from": read_day,
     "valid_to": read_day,
     "currency": read_currency,
@@ -67,8 +68,8 @@ async def update_price(
 ) -> Price:
     """Change figures, end or source of a price.
 
-    `service_tier`, `condition` and `valid_from` in the values choose the row; without them it is the newest one of the
-    default tier.
+    `service_tier`, `condition`, `currency` and `valid_from` in the values choose the row; without them it is the newest
+    one of the default tier in US dollars.
 
     Raises:
         NotFound: no such price.
@@ -172,13 +173,13 @@ def parse_price(values: Mapping[str, Any], schema: TableSchema) -> Price:
 
 
 def find_overlaps(prices: Iterable[Price]) -> list[Fault]:
-    """Prices of the same model, tier and condition that hold on the same day."""
-    by_model: dict[tuple[str, str, str | None], list[Price]] = {}
+    """Prices of the same model, tier, condition and currency that hold on the same day."""
+    by_meter: dict[tuple[str, str, str | None, str], list[Price]] = {}
     for price in prices:
-        by_model.setdefault(price.key[:3], []).append(price)
+        by_meter.setdefault(price.meter, []).append(price)
     return [
         Fault(f"two prices of {one.model_id} ({one.service_tier}) hold on the same day", key="valid_from")
-        for group in by_model.values()
+        for group in by_meter.values()
         for place, one in enumerate(group)
         for other in group[place + 1 :]
         if one.overlaps(other)
@@ -188,7 +189,7 @@ def find_overlaps(prices: Iterable[Price]) -> list[Fault]:
 def _table(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> RecordTable:
     name = f"{provider}_pricing"
     if name not in catalog.schema_names():
-        raise InvalidRequest(f"{provider} has no price book", hint="openai, anthropic and deepseek have one.")
+        raise InvalidRequest(f"{provider} has no price book", hint="openai, anthropic, deepseek and cursor have one.")
     return RecordTable.of(warehouse, catalog, org, name, _KEYS)
 
 
@@ -197,7 +198,9 @@ def _rate_names(schema: TableSchema) -> list[str]:
 
 
 def _readers(schema: TableSchema) -> dict[str, Reader]:
-    return _DIMENSIONS | dict.fromkeys(_rate_names(schema), read_price)
+    columns = {column.name for column in schema.columns}
+    dimensions = {name: reader for name, reader in _DIMENSIONS.items() if name in columns}
+    return dimensions | dict.fromkeys(_rate_names(schema), read_price)
 
 
 def _build(values: Mapping[str, Any], schema: TableSchema) -> Price:
@@ -208,9 +211,10 @@ def _build(values: Mapping[str, Any], schema: TableSchema) -> Price:
         values.get("condition"),
         values.get("valid_from"),
         values.get("valid_to"),
-        values.get("currency") or "USD",
+        values.get("currency") or MAIN_CURRENCY,
         rates,
         values.get("source"),
+        values.get("hours_utc"),
     )
 
 
@@ -218,7 +222,9 @@ _read_row = _build
 
 
 def _write_row(price: Price) -> dict[str, Any]:
+    hours = {} if price.hours_utc is None else {"hours_utc": price.hours_utc}
     return {
+        **hours,
         "model_id": price.model_id,
         "service_tier": price.service_tier,
         "condition": price.condition,
@@ -239,11 +245,12 @@ def _choose(prices: list[Price], model_id: str, values: Mapping[str, Any]) -> Pr
         if price.model_id == model_id
         and price.service_tier == tier
         and price.condition == values.get("condition")
+        and values.get("currency") in (None, price.currency)
         and start in (None, price.valid_from)
     ]
     if not found:
         raise _not_found("", model_id)
-    return max(found, key=lambda price: price.valid_from or date.min)
+    return max(found, key=lambda price: (price.currency == MAIN_CURRENCY, price.valid_from or date.min))
 
 
 def _refuse_overlap(price: Price, others: Iterable[Price]) -> None:

@@ -79,7 +79,7 @@ async def test_a_price_that_is_not_there(place: tuple[Any, ...]) -> None:
 
 async def test_a_provider_without_a_price_book(bench: Bench) -> None:
     with pytest.raises(InvalidRequest, match="no price book"):
-        await list_prices(bench.warehouse, Catalog(CONFIGS), bench.org, "cursor")
+        await list_prices(bench.warehouse, Catalog(CONFIGS), bench.org, "gcp")
 
 
 async def test_a_changed_price_changes_list_cost_and_not_what_is_billed(bench: Bench, place: tuple[Any, ...]) -> None:
