@@ -166,6 +166,7 @@ _TEAMS: Final = (
     " ORDER BY m.provider IS NULL, COALESCE(m.valid_from, DATE '0001-01-01') DESC, m.team, m.cost_center) AS place"
     " FROM (SELECT DISTINCT usage_date, provider, person FROM {result}_personal) AS used JOIN {result}_mapping AS m"
     " ON m.kind = 'person' AND m.id = used.person AND (m.provider IS NULL OR m.provider = used.provider)"
+    " AND COALESCE(m.team, m.cost_center) IS NOT NULL"
     f" AND {holds('m', 'used')}"
 )
 # Who tells the team tells the cost centre: that of another team would be wrong.

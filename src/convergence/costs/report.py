@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -75,11 +75,8 @@ async def read_costs(
         InvalidRequest: an unknown granularity, group or provider; all of them named.
     """
     existing = set(await warehouse.tables(org.dataset))
-    present = _find_providers(existing)
-    _check(granularity, group_by, providers, known=[*PROVIDERS, *(name for name in present if name not in PROVIDERS)])
-    wanted = [name for name in present if providers is None or name in set(providers)]
-    described = [await _describe(warehouse, org, name) for name in wanted]
-    sources = [source for source in described if source.columns >= _NEEDED]
+    _check(granularity, group_by, providers, known=known_providers(existing))
+    sources = await describe_costs(warehouse, org, existing, providers)
     if not sources:
         return CostReport([], [])
     keys = _keys(granularity, group_by)
@@ -91,8 +88,30 @@ async def read_costs(
     return CostReport(rows.to_pylist(), totals.to_pylist())
 
 
+def known_providers(existing: Collection[str]) -> list[str]:
+    """The providers of this version, then every other that has a cost table among `existing`."""
+    return [*PROVIDERS, *(name for name in _find_providers(set(existing)) if name not in PROVIDERS)]
+
+
+async def describe_costs(
+    warehouse: Warehouse, org: OrgScope, existing: Collection[str], providers: Iterable[str] | None = None
+) -> list[CostSource]:
+    """The cost tables among `existing`, of all providers or of some."""
+    chosen = None if providers is None else set(providers)
+    wanted = [name for name in _find_providers(set(existing)) if chosen is None or name in chosen]
+    described = [await _describe(warehouse, org, name) for name in wanted]
+    return [source for source in described if source.columns >= _NEEDED]
+
+
+def build_costs(sources: Sequence[CostSource]) -> str:
+    """Every cost of the days from @start_date to before @end_date, under the names of GROUPINGS."""
+    return " UNION ALL ".join(source.select() for source in sources)
+
+
 @dataclass(frozen=True, slots=True)
-class _Source:
+class CostSource:
+    """The cost table of one provider."""
+
     provider: str
     columns: frozenset[str]
 
@@ -116,7 +135,7 @@ class _Source:
 class _Query:
     """The statements of one report. Names come from this module and from tables; nothing a user writes gets in."""
 
-    def __init__(self, sources: Sequence[_Source], identity: IdentityTables | None, keys: Sequence[str]) -> None:
+    def __init__(self, sources: Sequence[CostSource], identity: IdentityTables | None, keys: Sequence[str]) -> None:
         self._sources = sources
         self._identity = identity
         self._keys = keys
@@ -151,7 +170,7 @@ class _Query:
             yield from build_attribution("costs", self._identity)
 
     def _costs(self) -> str:
-        return f"costs AS ({' UNION ALL '.join(source.select() for source in self._sources)})"
+        return f"costs AS ({build_costs(self._sources)})"
 
 
 def _expression(key: str) -> str:
@@ -179,9 +198,9 @@ def _find_providers(tables: Iterable[str]) -> list[str]:
     return [name for name in PROVIDERS if name in named] + sorted(named - set(PROVIDERS))
 
 
-async def _describe(warehouse: Warehouse, org: OrgScope, provider: str) -> _Source:
+async def _describe(warehouse: Warehouse, org: OrgScope, provider: str) -> CostSource:
     nothing = await warehouse.query(Statement(f"SELECT * FROM {provider}{_ENDING} LIMIT 0", org.dataset))
-    return _Source(provider, frozenset(nothing.column_names))
+    return CostSource(provider, frozenset(nothing.column_names))
 
 
 def _check(granularity: str, group_by: Sequence[str], providers: Iterable[str] | None, *, known: Sequence[str]) -> None:
