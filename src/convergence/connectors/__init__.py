@@ -7,6 +7,7 @@ from convergence.connectors.columns import arrow_schema
 from convergence.connectors.decode import DecodedPage, decode_page
 from convergence.connectors.layout import FieldSpec, PageLayout
 from convergence.connectors.loops import LoopGuard
+from convergence.connectors.pacing import MinuteLimit
 from convergence.connectors.pages import Envelope, Page, Params, read_envelope
 from convergence.connectors.paginators import (
     AfterId,
@@ -33,6 +34,7 @@ __all__ = [
     "HttpPool",
     "LinkHeader",
     "LoopGuard",
+    "MinuteLimit",
     "Offset",
     "Page",
     "PageArchive",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -24,6 +24,7 @@ from convergence.connectors.auth import HeaderAuth
 from convergence.connectors.bodies import read_body
 from convergence.connectors.lanes import Lane
 from convergence.connectors.loops import LoopGuard
+from convergence.connectors.pacing import MinutePace
 from convergence.connectors.pages import Envelope, Page, Params, read_envelope
 from convergence.connectors.paginators import Paginator
 from convergence.connectors.patience import Patience, quota_exhausted
@@ -44,16 +45,18 @@ if TYPE_CHECKING:
 _LOG = structlog.get_logger("convergence.connectors")
 set_on_retry_hooks(())  # every attempt has a line, a span and a count of ours
 _TRACER = trace.get_tracer("convergence")
+_MINUTES_WAITED = 3
 
 
 class ProviderClient:
     """Made by `HttpPool.client`."""
 
-    def __init__(self, pool: HttpPool, lane: Lane, auth: HeaderAuth) -> None:
+    def __init__(self, pool: HttpPool, lane: Lane, auth: HeaderAuth, pace: MinutePace | None = None) -> None:
         self._pool = pool
         self._lane = lane
         self._auth = auth
         self._policy = pool.policy
+        self._pace = pace
 
     def __repr__(self) -> str:
         return f"<client of {self._lane.provider} for {self._lane.org_slug}>"
@@ -98,10 +101,12 @@ class ProviderClient:
         load_id: str | None = None,
         path_values: Mapping[str, str] | None = None,
         max_pages: int = 10_000,
+        body: Callable[[Params], Mapping[str, Any]] | None = None,
     ) -> AsyncIterator[Page]:
         """Every page from the first to the last, each kept in the archive before it is yielded.
 
-        `stream`, `window` and `load_id` name the fetch in the archive; a missing `load_id` is a new one.
+        `stream`, `window` and `load_id` name the fetch in the archive; a missing `load_id` is a new one. With `body`
+        the parameters are posted as the JSON that it makes of them.
 
         Raises:
             ProviderMisbehaved: pagination_loop: a repeated request, the same page again, or more than `max_pages`.
@@ -111,7 +116,11 @@ class ProviderClient:
         wanted: Params | None = tuple(params)
         while wanted is not None:
             number = guard.enter(wanted)
-            page = await self.get(path, wanted, path_values=path_values, number=number)
+            if body is None:
+                page = await self.get(path, wanted, path_values=path_values, number=number)
+            else:
+                page = await self.post(path, body(wanted), path_values=path_values, number=number)
+                page = replace(page, params=tuple(wanted))
             await self._keep(key, page)
             wanted = paginator.next(wanted, page.envelope, page.headers)
             if wanted is not None:
@@ -137,7 +146,22 @@ class ProviderClient:
         number: int,
     ) -> Page:
         call = _Call(method, path, _fill(path, path_values), tuple(params), json, number)
-        patience = Patience(self._lane, self._policy)
+        return await (self._try(call) if self._pace is None else self._try_by_the_minute(call, self._pace))
+
+    async def _try_by_the_minute(self, call: _Call, pace: MinutePace) -> Page:
+        for _ in range(_MINUTES_WAITED):
+            await pace.wait_turn()
+            try:
+                return await self._try(call)
+            except ProviderUnavailable as error:
+                if error.code != "provider_rate_limited" or error.retry_after is not None:
+                    raise
+            await pace.wait_for_next_minute()
+        await pace.wait_turn()
+        return await self._try(call)
+
+    async def _try(self, call: _Call) -> Page:
+        patience = Patience(self._lane, self._policy, guesses_pauses=self._pace is None)
         try:
             return await self._retry(call, patience)
         except ProviderUnavailable as error:

@@ -148,7 +148,8 @@ def _round(values: pa.Array, decimals: int) -> pa.Array:
 def _read_times(values: pa.Array, spec: FieldSpec) -> pa.Array:
     if spec.time_format == "rfc3339":
         return values.cast(_TIMESTAMP)
-    per_second = 1_000 if spec.time_format == "unix_ms" else 1
+    per_second = 1 if spec.time_format == "unix_s" else 1_000
+    values = values.cast(pa.int64())
     if len(values) > values.null_count:
         extremes = pc.min_max(values).as_py()
         if extremes["min"] < 0 or extremes["max"] > LATEST_SECOND * per_second:
@@ -190,7 +191,7 @@ def _source_type(spec: FieldSpec) -> pa.DataType:
         case "NUMERIC":
             return _WIDE
         case "TIMESTAMP":
-            return pa.string() if spec.time_format == "rfc3339" else pa.int64()
+            return pa.string() if spec.time_format in ("rfc3339", "unix_ms_text") else pa.int64()
         case "DATE":
             return pa.string()
         case _:

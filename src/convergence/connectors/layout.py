@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 FieldType = Literal["STRING", "INT64", "NUMERIC", "BOOL", "TIMESTAMP", "DATE"]
-TimeFormat = Literal["unix_s", "unix_ms", "rfc3339"]
+TimeFormat = Literal["unix_s", "unix_ms", "unix_ms_text", "rfc3339"]
 AmountUnit = Literal["whole", "cents", "micro"]
 DECIMALS: Final[dict[AmountUnit, int]] = {"whole": 0, "cents": 2, "micro": 6}
 """How many places the point moves to the left to make a whole unit of the currency."""
@@ -18,7 +18,8 @@ class FieldSpec:
 
     `type` is BigQuery's. NUMERIC takes a JSON number or a number in a string, exactly, rounded half up to nine places.
     `unit` is what its number counts: cents and micro become whole units before they are rounded. `time_format` is how a
-    TIMESTAMP is written; a DATE is `YYYY-MM-DD`. A missing member is NULL.
+    TIMESTAMP is written; a DATE is `YYYY-MM-DD`. A STRING `from_number` takes whole numbers too, for ids that are
+    either. A missing member is NULL.
     """
 
     name: str
@@ -28,6 +29,7 @@ class FieldSpec:
     non_negative: bool = False
     time_format: TimeFormat = "unix_s"
     unit: AmountUnit = "whole"
+    from_number: bool = False
 
     @property
     def path(self) -> tuple[str, ...]:

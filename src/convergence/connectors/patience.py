@@ -13,9 +13,10 @@ from convergence.errors import ProviderMisbehaved, ProviderRejected, ProviderUna
 class Patience:
     """Decides, after a failure, whether to try again and how long to wait: within the deadline, or not at all."""
 
-    def __init__(self, lane: Lane, policy: HttpPolicy) -> None:
+    def __init__(self, lane: Lane, policy: HttpPolicy, *, guesses_pauses: bool = True) -> None:
         self._lane = lane
         self._policy = policy
+        self._guesses_pauses = guesses_pauses
         self._ends = time.monotonic() + policy.deadline
         self._failures = 0
         self._odd_contents = 0
@@ -41,6 +42,8 @@ class Patience:
                 return self._odd_contents == 1
             case ProviderUnavailable(code="breaker_open" | "provider_outage" | "provider_paused"):
                 return False
+            case ProviderUnavailable(code="provider_rate_limited", retry_after=None):
+                return self._guesses_pauses
             case ProviderUnavailable():
                 return True
             case _:

@@ -17,6 +17,7 @@ from convergence.connectors.auth import HeaderAuth
 from convergence.connectors.breaker import Outage
 from convergence.connectors.client import ProviderClient
 from convergence.connectors.lanes import Lane
+from convergence.connectors.pacing import MinuteLimit, MinutePace
 from convergence.connectors.policy import HttpPolicy
 from convergence.errors import ConfigError, Fault
 from convergence.kit.clock import Clock
@@ -48,12 +49,21 @@ class HttpPool:
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._outages: dict[str, Outage] = {}
         self._lanes: dict[tuple[str, str, bytes], Lane] = {}
+        self._paces: dict[tuple[str, str, bytes, str], MinutePace] = {}
 
     def client(
-        self, org_slug: str, provider: str, auth: HeaderAuth, *, requests_per_second: float | None = None
+        self,
+        org_slug: str,
+        provider: str,
+        auth: HeaderAuth,
+        *,
+        requests_per_second: float | None = None,
+        minute_limit: MinuteLimit | None = None,
     ) -> ProviderClient:
         """A client that speaks for one organization. Its breaker and pace are shared by every client that shows the
         same credential: a new key starts afresh, and no key slows down another.
+
+        With a `minute_limit` a 429 that names no time to come back waits for the next minute.
 
         Raises:
             ConfigError: a provider without a base URL.
@@ -64,7 +74,8 @@ class HttpPool:
             )
         lane = self._lane(org_slug, provider, auth)
         lane.set_rate(requests_per_second)
-        return ProviderClient(self, lane, auth)
+        pace = None if minute_limit is None else self._pace((org_slug, provider, auth.identity), minute_limit)
+        return ProviderClient(self, lane, auth, pace)
 
     def http(self, provider: str) -> httpx2.AsyncClient:
         """The provider's connections, opened at first use."""
@@ -99,6 +110,14 @@ class HttpPool:
         while len(self._lanes) > _MOST_LANES:
             del self._lanes[next(iter(self._lanes))]
         return lane
+
+    def _pace(self, whose: tuple[str, str, bytes], limit: MinuteLimit) -> MinutePace:
+        key = (*whose, limit.name)
+        pace = self._paces[key] = self._paces.pop(key, MinutePace(self.clock, limit.requests))
+        pace.limit = limit.requests
+        while len(self._paces) > _MOST_LANES:
+            del self._paces[next(iter(self._paces))]
+        return pace
 
     def _outage(self, provider: str) -> Outage:
         policy = self.policy

@@ -146,7 +146,9 @@ def _dig(item: Mapping[str, Any], path: tuple[str, ...], at: str) -> Any:
     return value
 
 
-def _text(raw: Any, _spec: FieldSpec) -> str:
+def _text(raw: Any, spec: FieldSpec) -> str:
+    if spec.from_number and isinstance(raw, int) and not isinstance(raw, bool):
+        return str(raw)
     if not isinstance(raw, str):
         raise TypeError(f"expected a string, got {_kind(raw)}")
     if len(raw.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
@@ -185,11 +187,17 @@ def _flag(raw: Any, _spec: FieldSpec) -> bool:
 def _moment(raw: Any, spec: FieldSpec) -> datetime:
     if spec.time_format == "rfc3339":
         return _written_moment(raw, spec)
-    number = _integer(raw, spec)
-    seconds, milliseconds = divmod(number, 1_000) if spec.time_format == "unix_ms" else (number, 0)
+    number = _written_number(raw) if spec.time_format == "unix_ms_text" else _integer(raw, spec)
+    seconds, milliseconds = (number, 0) if spec.time_format == "unix_s" else divmod(number, 1_000)
     if not 0 <= seconds <= LATEST_SECOND:
         raise ValueError("not a time between 1970 and 9999")
     return _EPOCH + timedelta(seconds=seconds, milliseconds=milliseconds)
+
+
+def _written_number(raw: Any) -> int:
+    if not isinstance(raw, str) or not raw.isascii() or not raw.isdigit() or len(raw) > 20:
+        raise ValueError("expected a whole number in a string")
+    return int(raw)
 
 
 def _written_moment(raw: Any, spec: FieldSpec) -> datetime:

@@ -319,3 +319,36 @@ def test_both_ways_agree_and_no_row_is_lost(rows):
     assert got.rows.to_pylist() == strict.rows.to_pylist()
     assert got.rejects == strict.rejects
     assert got.rows.num_rows + len(got.rejects) == len(rows)
+
+
+EVENTS = PageLayout(
+    rows=("events[]",),
+    result_fields=(
+        FieldSpec("timestamp", type="TIMESTAMP", required=True, time_format="unix_ms_text"),
+        FieldSpec("user_id", from_number=True),
+    ),
+)
+MOMENT = datetime(2025, 6, 26, 23, 7, 5, 854_000, tzinfo=UTC)
+
+
+def events(*members: str) -> bytes:
+    return f'{{"events":[{",".join(members)}]}}'.encode()
+
+
+def test_milliseconds_in_a_string_are_a_time_on_both_ways():
+    body = events('{"timestamp":"1750979225854","user_id":"u"}')
+    assert is_fast(body, EVENTS)
+    assert decode_page(body, EVENTS).rows.to_pylist() == [{"timestamp": MOMENT, "user_id": "u"}]
+    assert read_strictly(parse_json(body), EVENTS).rows.to_pylist() == [{"timestamp": MOMENT, "user_id": "u"}]
+
+
+def test_an_id_that_is_a_number_is_its_digits():
+    body = events('{"timestamp":"1750979225854","user_id":12345}', '{"timestamp":"1750979225854","user_id":"u"}')
+    got = decode_page(body, EVENTS)
+    assert (got.rows["user_id"].to_pylist(), got.rejects) == (["12345", "u"], [])
+
+
+@pytest.mark.parametrize("text", ['"soon"', '"1750979225.854"', '"-1"', '""', '"' + "9" * 30 + '"', "true", "{}"])
+def test_what_is_no_time_in_a_string_is_a_bad_row(text):
+    got = decode_page(events(f'{{"timestamp":{text}}}', '{"timestamp":"1750979225854"}'), EVENTS)
+    assert (got.rows.num_rows, [reject.error_path for reject in got.rejects]) == (1, ["events[0].timestamp"])
