@@ -15,6 +15,7 @@ import structlog
 
 from convergence.catalog import Catalog
 from convergence.connectors import HttpPool, PageArchive
+from convergence.connectors.uploads import Uploads
 from convergence.errors import ConfigError, ConvergenceError, Fault
 from convergence.integrations.service import Integrations
 from convergence.kit.clock import Clock, SystemClock
@@ -61,6 +62,7 @@ class Platform:
     state: StateStore
     queue: Queue
     archive: PageArchive
+    uploads: Uploads
     http: HttpPool
     metadata_log: MetadataLog
     organizations: Organizations
@@ -83,12 +85,13 @@ class Platform:
         self._tasks.append(asyncio.create_task(self.scheduler.run(self._stopping), name="scheduler"))
 
     async def _tidy_forever(self) -> None:
-        """Delete raw pages that are older than their retention, a part each hour."""
+        """Delete raw pages and uploaded files that are older than their retention, a part each hour."""
         while not self._stopping.is_set():
             try:
                 await self.archive.sweep(self.clock.now())
+                await self.uploads.sweep(self.clock.now())
             except OSError as error:
-                log.warning("raw pages not swept", error=str(error))
+                log.warning("raw pages or uploads not swept", error=str(error))
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TIDY_SECONDS):
                     await self._stopping.wait()
@@ -188,6 +191,7 @@ def build_platform(settings: Settings, clock: Clock, processors: str = PACKAGE, 
     state = _state(settings, clock)
     queue = queue or _queue(settings, clock)
     archive = PageArchive(settings.data_dir / "archive")
+    uploads = Uploads(settings.data_dir / "uploads")
     http = _http(settings, clock, archive)
     instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     metadata_log = MetadataLog(
@@ -211,6 +215,7 @@ def build_platform(settings: Settings, clock: Clock, processors: str = PACKAGE, 
         security=security,
         state=state,
         catalog=catalog,
+        uploads=uploads,
         clock=clock,
         limits=LoadLimits(
             settings.max_bad_rows, settings.max_bad_row_share, timedelta(seconds=settings.shrink_recheck_seconds)
@@ -270,6 +275,7 @@ def build_platform(settings: Settings, clock: Clock, processors: str = PACKAGE, 
         state=state,
         queue=queue,
         archive=archive,
+        uploads=uploads,
         http=http,
         metadata_log=metadata_log,
         organizations=organizations,

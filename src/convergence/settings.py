@@ -126,6 +126,7 @@ class Settings(BaseSettings):
     default_tenant_id: str | None = None
     cors_origins: JsonList = ()
     max_request_size_bytes: Count = 10 * 1024 * 1024
+    max_upload_size_bytes: Count = 512 * 1024 * 1024
     max_header_size_bytes: Count = 8 * 1024
 
     rate_limit_enabled: bool = True

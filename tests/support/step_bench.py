@@ -15,6 +15,7 @@ import structlog
 
 from convergence.catalog import Catalog, Pipeline
 from convergence.connectors import HttpPolicy, HttpPool
+from convergence.connectors.uploads import Uploads
 from convergence.kit.clock import ManualClock
 from convergence.kit.window import Window
 from convergence.simulator import Simulator, SimulatorServer
@@ -51,6 +52,7 @@ class Bench:
     clock: ManualClock
     provider: str
     key: str
+    uploads: Uploads
     org: OrgScope = field(default_factory=lambda: OrgScope("acme"))
     runs: int = 0
 
@@ -84,6 +86,7 @@ class Bench:
             security=_UNUSED,
             state=_UNUSED,
             catalog=Catalog(CONFIGS),
+            uploads=self.uploads,
             clock=self.clock,
             log=structlog.get_logger(),
             folder=CONFIGS / self.provider,
@@ -129,7 +132,7 @@ async def open_bench(
     clock = ManualClock(NOW)
     pool = HttpPool(base_urls=server.base_urls, clock=clock, policy=_QUICK)
     warehouse = DuckDBWarehouse(folder)
-    made = Bench(server.simulator, world, warehouse, pool, clock, provider, key)
+    made = Bench(server.simulator, world, warehouse, pool, clock, provider, key, Uploads(folder / "uploads"))
     await warehouse.ensure_dataset(made.org.dataset)
     yield made
     await pool.close()

@@ -58,6 +58,7 @@ def test_the_defaults_are_those_of_the_reference() -> None:
         "default_tenant_id": None,
         "cors_origins": (),
         "max_request_size_bytes": 10_485_760,
+        "max_upload_size_bytes": 536_870_912,
         "max_header_size_bytes": 8192,
         "rate_limit_enabled": True,
         "rate_limit_requests_per_minute": 100,

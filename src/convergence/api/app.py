@@ -91,7 +91,10 @@ def create_app(
 def _add_layers(app: FastAPI, settings: Settings) -> None:
     """The last one added is the outermost."""
     app.add_middleware(
-        SizeLayer, max_header_bytes=settings.max_header_size_bytes, max_body_bytes=settings.max_request_size_bytes
+        SizeLayer,
+        max_header_bytes=settings.max_header_size_bytes,
+        max_body_bytes=settings.max_request_size_bytes,
+        max_upload_bytes=settings.max_upload_size_bytes,
     )
     if settings.cors_origins:
         app.add_middleware(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from fastapi import Security, params
 from fastapi.routing import APIRoute
@@ -218,7 +218,9 @@ class Gate:
 
 
 class GatedRoute(APIRoute):
-    """A route whose caller is let in before its body is read."""
+    """A route whose caller is let in before its body is read. One that `streams_body` reads it by itself."""
+
+    streams_body: ClassVar[bool] = False
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
@@ -231,6 +233,8 @@ class GatedRoute(APIRoute):
             request.state.caller = caller
             if caller.org is not None:
                 Exchange.of(request.scope).org_slug = caller.org.org_slug
+            if self.streams_body:
+                return await answer(request)
             strict = JsonRequest(request.scope, request.receive)
             await strict.prepare(is_expected=takes_body)
             return await answer(strict)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, NamedTuple
+
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -9,19 +11,29 @@ from convergence.api.exchange import Exchange
 from convergence.api.problems import Problem
 from convergence.errors import TooLarge
 
+UPLOADS: Final = "/api/v1/files/"
 _PER_HEADER = 4  # colon, space, CR, LF
+_AROUND_UPLOAD = 16 * 1024  # the form around the file, which has the whole cap for itself
+
+
+class Cap(NamedTuple):
+    """The most bytes of a body, and the setting that says so."""
+
+    max_bytes: int
+    setting: str
 
 
 class SizeLayer:
     """Answers 431 for headers above the cap. A body above its cap raises where it is read, after the key was checked.
 
-    The cap on bodies holds for chunked ones too: what counts is what arrives.
+    The cap on bodies holds for chunked ones too: what counts is what arrives. Uploaded files have a cap of their own.
     """
 
-    def __init__(self, app: ASGIApp, *, max_header_bytes: int, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_header_bytes: int, max_body_bytes: int, max_upload_bytes: int) -> None:
         self._app = app
         self._max_header_bytes = max_header_bytes
-        self._max_body_bytes = max_body_bytes
+        self._body = Cap(max_body_bytes, "MAX_REQUEST_SIZE_BYTES")
+        self._upload = Cap(max_upload_bytes + _AROUND_UPLOAD, "MAX_UPLOAD_SIZE_BYTES")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -33,24 +45,20 @@ class SizeLayer:
 
     def _counted(self, scope: Scope, receive: Receive) -> Receive:
         declared = Headers(scope=scope).get("content-length", "")
+        cap = self._upload if scope["path"].startswith(UPLOADS) else self._body
         arrived = 0
 
         async def counted() -> Message:
             nonlocal arrived
-            if declared.isdecimal() and int(declared) > self._max_body_bytes:
-                raise self._too_large()
+            if declared.isdecimal() and int(declared) > cap.max_bytes:
+                raise _too_large(cap)
             message = await receive()
             arrived += len(message.get("body", b""))
-            if arrived > self._max_body_bytes:
-                raise self._too_large()
+            if arrived > cap.max_bytes:
+                raise _too_large(cap)
             return message
 
         return counted
-
-    def _too_large(self) -> TooLarge:
-        return TooLarge(
-            f"the body is larger than {self._max_body_bytes} bytes", hint="MAX_REQUEST_SIZE_BYTES is the server's cap."
-        )
 
     async def _refuse_headers(self, scope: Scope, receive: Receive, send: Send) -> None:
         problem = Problem(
@@ -61,6 +69,10 @@ class SizeLayer:
             hint="MAX_HEADER_SIZE_BYTES is the server's cap.",
         )
         await problem(scope, receive, send)
+
+
+def _too_large(cap: Cap) -> TooLarge:
+    return TooLarge(f"the body is larger than {cap.max_bytes} bytes", hint=f"{cap.setting} is the server's cap.")
 
 
 def _header_bytes(scope: Scope) -> int:

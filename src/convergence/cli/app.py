@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from convergence.cli import costs, demo, integrations, keys, organizations, platform, runs, serving
+from convergence.cli import costs, demo, files, integrations, keys, organizations, platform, runs, serving
 
 app = typer.Typer(
     name="convergence",
@@ -43,4 +43,5 @@ app.add_typer(integrations.app, name="integration")
 app.add_typer(keys.app, name="keys")
 runs.register(app)
 app.add_typer(runs.app, name="runs")
+app.add_typer(files.app, name="files")
 costs.register(app)

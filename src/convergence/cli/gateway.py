@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from convergence.cli.failures import ProblemAnswer
@@ -53,6 +54,12 @@ class Gateway:
         """The raw bytes of a 2xx answer to a POST."""
         return (await self._send("POST", path, org, body, None, None)).content
 
+    async def upload(self, path: str, file: Path, *, org: str, fields: Mapping[str, str]) -> Any:
+        """The JSON of a 2xx answer to a form with a file, which is sent as it is read."""
+        with file.open("rb") as content:
+            form = {"files": {"file": (file.name, content)}, "data": dict(fields), "timeout": None}
+            return (await self._send("POST", path, org, None, None, None, **form)).json()
+
     async def _send(
         self,
         method: str,
@@ -61,13 +68,14 @@ class Gateway:
         body: Mapping[str, Any] | None,
         params: Params | None,
         headers: Mapping[str, str] | None,
+        **form: Any,
     ) -> httpx2.Response:
         import httpx2
 
         query = {name: value for name, value in (params or {}).items() if value is not None}
         try:
             answer = await self.client.request(
-                method, PREFIX + path, json=body, params=query, headers={**self._keys(org), **(headers or {})}
+                method, PREFIX + path, json=body, params=query, headers={**self._keys(org), **(headers or {})}, **form
             )
         except httpx2.TransportError as error:
             raise ProviderUnavailable(

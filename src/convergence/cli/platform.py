@@ -56,7 +56,7 @@ def validate(
     from convergence.steps.registry import check_step
 
     catalog = Catalog(root or load_settings().configs_dir)
-    faults = catalog.faults(check_step)
+    faults = catalog.faults(partial(check_step, find_schema=catalog.schema))
     if as_json:
         print_json([str(fault) for fault in faults])
     else:
@@ -111,7 +111,7 @@ def _check_configs(root: Path) -> Check:
     from convergence.steps.registry import check_step
 
     catalog = Catalog(root)
-    faults = catalog.faults(check_step)
+    faults = catalog.faults(partial(check_step, find_schema=catalog.schema))
     text = f"{len(faults)} faults: convergence validate" if faults else f"{len(catalog.pipelines())} pipelines"
     return Check("configs", not faults, text)
 

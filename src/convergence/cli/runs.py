@@ -46,7 +46,7 @@ def run(
     """Run a pipeline and wait for its end. Without days: yesterday, UTC."""
     body = _body(date, first, last, parameter)
     record = run_async(_run(server, org, pipeline, body, wait=wait or server is None))
-    _show_run(record, as_json=as_json)
+    show_run(record, as_json=as_json)
     raise typer.Exit(1 if record["status"] in {"FAILED", "CANCELLED"} else 0)
 
 
@@ -140,13 +140,13 @@ def list_runs(
 @app.command()
 def show(org: Org, run_id: Annotated[str, typer.Argument()], server: Server = None, as_json: AsJson = False) -> None:
     """One run with its steps."""
-    _show_run(run_async(_call(server, "GET", f"/pipelines/runs/{run_id}", org)), as_json=as_json)
+    show_run(run_async(_call(server, "GET", f"/pipelines/runs/{run_id}", org)), as_json=as_json)
 
 
 @app.command()
 def cancel(org: Org, run_id: Annotated[str, typer.Argument()], server: Server = None, as_json: AsJson = False) -> None:
     """Cancel a run that waits or runs."""
-    _show_run(run_async(_call(server, "POST", f"/pipelines/runs/{run_id}/cancel", org)), as_json=as_json)
+    show_run(run_async(_call(server, "POST", f"/pipelines/runs/{run_id}/cancel", org)), as_json=as_json)
 
 
 async def _call(server: str | None, method: str, path: str, org: str, params: dict[str, Any] | None = None) -> Any:
@@ -171,7 +171,8 @@ def _body(
     return body
 
 
-def _show_run(record: dict[str, Any], *, as_json: bool) -> None:
+def show_run(record: dict[str, Any], *, as_json: bool) -> None:
+    """Print a run with its steps."""
     if as_json:
         print_json(record)
         return

@@ -16,6 +16,7 @@ from opentelemetry.trace import Status, StatusCode
 from convergence.catalog import Catalog, Pipeline, Step
 from convergence.catalog.templates import build_values, fill
 from convergence.connectors import HttpPool
+from convergence.connectors.uploads import Uploads
 from convergence.errors import Cancelled, ConvergenceError, LeaseLost, StepFailed, TransientError
 from convergence.kit import metrics
 from convergence.kit.clock import Clock
@@ -62,6 +63,7 @@ class Services:
     security: Security
     state: StateStore
     catalog: Catalog
+    uploads: Uploads
     clock: Clock
     limits: LoadLimits
 
@@ -260,6 +262,7 @@ class Executor:
             security=services.security,
             state=services.state,
             catalog=services.catalog,
+            uploads=services.uploads,
             clock=services.clock,
             log=log.bind(org_slug=run.org_slug, run_id=run.run_id, step_id=step.step_id),
             folder=execution.pipeline.folder,

@@ -132,6 +132,30 @@ class Pipelines:
             return await self._accept(org, run)
         return await self._run_once(org, run, request)
 
+    async def run_upload(self, org: OrgScope, request: RunRequest, content: str) -> RunRecord:
+        """Accept one run of an uploaded file; the file says which days it is about.
+
+        The same `content` gives the run that it has already, unless that run has failed or was cancelled. Otherwise as
+        `run`.
+        """
+        check_pipeline(request.pipeline, self._processors)
+        await self._organizations.check_may_run(org)
+        key = f"{org.org_slug}/uploads/{digest(request.pipeline.pipeline_id, content)}"
+        entry = await self._state.get(key)
+        if entry is not None:
+            earlier = await self._await_run(org, entry.value.decode())
+            if earlier is not None and earlier.status not in {RunStatus.FAILED, RunStatus.CANCELLED}:
+                return earlier
+        run = self._new_run(org, request, None)
+        expected = entry.version if entry is not None else None
+        if await self._state.compare_and_set(key, expected, run.run_id.encode()) is None:
+            return await self.run_upload(org, request, content)  # another request with it was quicker
+        try:
+            return await self._accept(org, run)
+        except ConvergenceError:
+            await self._state.delete(key)
+            raise
+
     async def backfill(self, org: OrgScope, request: RunRequest, *, chunk_days: int | None = None) -> Backfill:
         """Accept a range as runs of at most `chunk_days` days; they count as one and wait for free slots."""
         window = self._check_window(request.window)

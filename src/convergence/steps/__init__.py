@@ -7,6 +7,7 @@ from convergence.steps.context import (
     RunInfo,
     StepContext,
     StepResult,
+    file_days,
 )
 
-__all__ = ["CredentialReader", "LoadLimits", "Processor", "RunInfo", "StepContext", "StepResult"]
+__all__ = ["CredentialReader", "LoadLimits", "Processor", "RunInfo", "StepContext", "StepResult", "file_days"]

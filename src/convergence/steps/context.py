@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from convergence.errors import StepFailed
 from convergence.kit.clock import Clock
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from convergence.catalog import Catalog
     from convergence.connectors import HttpPool
+    from convergence.connectors.uploads import Uploads
     from convergence.security import Security
     from convergence.state import StateStore
+
+FILE_DAYS: Final = "file_days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class StepContext:
     security: Security
     state: StateStore
     catalog: Catalog
+    uploads: Uploads
     clock: Clock
     log: structlog.stdlib.BoundLogger
     folder: Path  # of the pipeline's YAML file: relative paths in it start here
@@ -91,14 +95,26 @@ class StepContext:
 
     @property
     def days(self) -> Window:
-        """The days of the run.
+        """The days of the run; where it has none because it loads a file, those that its earlier steps found there.
 
         Raises:
             StepFailed: the run has none.
         """
+        if self.window is None and (found := [days for output in self.outputs.values() if (days := _days_in(output))]):
+            return Window(min(days.start for days in found), max(days.end for days in found))
         if self.window is None:
             raise StepFailed(f"step {self.step_id} needs a date range", hint="Give date, or start_date and end_date.")
         return self.window
+
+
+def file_days(days: Window) -> dict[str, Any]:
+    """What a step that loads a file adds to its metadata, so that the steps behind it know its days."""
+    return {FILE_DAYS: [days.start.isoformat(), days.last.isoformat()]}
+
+
+def _days_in(output: Mapping[str, Any]) -> Window | None:
+    days = output.get(FILE_DAYS)
+    return Window.inclusive(*map(date.fromisoformat, days)) if days else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,11 +13,17 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from convergence.catalog.schemas import TableSchema
 from convergence.catalog.tables import near
 from convergence.catalog.templates import find_names
 from convergence.catalog.validation import describe
+from convergence.catalog.yamltext import KeyPath
 from convergence.errors import ConfigError, Fault
 from convergence.steps.context import Processor
+
+Finding = tuple[str, str, str | None]  # dotted key, what is wrong, what was expected
+FindSchema = Callable[[str], TableSchema]
+CheckTables = Callable[[Mapping[str, Any], FindSchema], Iterable[Finding]]
 
 PACKAGE: Final = "convergence.processors"
 ALIASES: Final = {
@@ -51,24 +57,39 @@ def load_processor(ps_type: str, *, package: str = PACKAGE) -> LoadedProcessor:
     return LoadedProcessor(name, _config_model(module, ps_type), _get_engine(module, ps_type)())
 
 
-def check_step(ps_type: str, config: Mapping[str, Any], *, package: str = PACKAGE) -> list[tuple[str, str, str | None]]:
+def check_step(
+    ps_type: str, config: Mapping[str, Any], *, package: str = PACKAGE, find_schema: FindSchema | None = None
+) -> list[Finding]:
     """What a processor has against a step's keys, as (dotted key, message, expected); the module is imported.
 
-    A key that holds a template has its value only when the step runs, and is checked then.
+    A key that holds a template has its value only when the step runs, and is checked then. With `find_schema` a module
+    that has a `check` function says what the tables that its keys name have against them.
     """
     try:
-        model = _config_model(_import(ALIASES.get(ps_type, ps_type), package), ps_type)
+        module = _import(ALIASES.get(ps_type, ps_type), package)
+        model = _config_model(module, ps_type)
     except ConfigError as error:
         return [(fault.key or "ps_type", fault.message, fault.expected) for fault in error.faults]
+    found = [*_check_keys(model, config)]
+    checker: CheckTables | None = getattr(module, "check", None)
+    return found if checker is None or find_schema is None else [*found, *checker(config, find_schema)]
+
+
+def _check_keys(model: type[BaseModel], config: Mapping[str, Any]) -> Iterator[Finding]:
     try:
         model.model_validate(dict(config))
     except ValidationError as error:
-        return [
-            (".".join(map(str, at)), message, expected)
-            for at, message, expected in describe(error, model)
-            if not (at and any(find_names(config.get(str(at[0])))))
-        ]
-    return []
+        for at, message, expected in describe(error, model):
+            if not _is_template(config, at):
+                yield ".".join(map(str, at)), message, expected
+
+
+def _is_template(config: Mapping[str, Any], at: KeyPath) -> bool:
+    value: Any = config
+    for part in at:
+        inside = isinstance(value, Mapping | list) and (part in value if isinstance(value, Mapping) else True)
+        value = value[part] if inside else None
+    return isinstance(value, str) and any(find_names(value))
 
 
 def known_ps_types(*, package: str = PACKAGE) -> list[str]:

@@ -59,6 +59,7 @@ ROUTES = {
     "take_sweep": "POST /tasks/sweep",
     "take_tick": "POST /tasks/tick",
     "query": "POST /query/acme",
+    "load_file": "POST /files/acme/deepseek",
     "show_costs": "GET /costs/acme",
 }
 

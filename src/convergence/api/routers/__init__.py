@@ -8,6 +8,7 @@ from convergence.api.routers import (
     admin,
     api_keys,
     costs,
+    files,
     health,
     integrations,
     keys,
@@ -34,6 +35,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     scheduler.router,
     tasks.router,
     query.router,
+    files.router,
     costs.router,
     health.router,
 )
