@@ -6,6 +6,7 @@ python scripts/validate_configs.py [ROOT]
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from convergence.catalog import Catalog
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
-    faults = catalog.faults(check_step)
+    faults = catalog.faults(partial(check_step, find_schema=catalog.schema))
     for fault in faults:
         print(fault, file=sys.stderr)
     print(f"{root}: {len(faults)} faults" if faults else f"{root}: {len(catalog.pipelines())} pipelines, no faults")

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from convergence.catalog.sources import Source
 from convergence.catalog.tables import near
-from convergence.catalog.templates import RUN_NAMES, build_names, check_names
+from convergence.catalog.templates import REQUEST_KEY, RUN_NAMES, WINDOW_NAMES, build_names, check_names
 from convergence.catalog.tree import Place
 from convergence.catalog.validation import describe
 from convergence.catalog.yamltext import KeyPath, YamlText, load_yaml
@@ -26,6 +27,7 @@ CheckStep = Callable[[str, Mapping[str, Any]], Sequence[tuple[str, str, str | No
 
 STEP_VERBS: Final = ("extract", "transform", "load", "validate", "notify", "decrypt", "setup")
 MAX_STEP_MINUTES: Final = 120
+SOURCE_STEPS: Final = "rest."  # steps of these processors read from the pipeline's own source
 
 _PIPELINE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _STEP_ID: Final = re.compile(rf"({'|'.join(STEP_VERBS)})_[A-Za-z0-9_]{{1,80}}", re.ASCII)
@@ -61,6 +63,7 @@ class Pipeline:
     folder: Path
     config_version: str
     location: str = ""  # what a path of the API names: provider/domain or provider/domain/pipeline
+    source: Source | None = None
 
 
 class _StepKeys(BaseModel):
@@ -82,6 +85,7 @@ class _PipelineKeys(BaseModel):
     timeout_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
     retry_attempts: Annotated[int, Field(ge=0, le=10)] = 3
     parameters: dict[str, Any] = {}
+    source: Source | None = None
     steps: Annotated[list[_StepKeys], Field(min_length=1)]
 
 
@@ -151,6 +155,7 @@ def _loose_faults(document: YamlText) -> list[Fault]:
         pipeline_id=_as_text(document.value.get("pipeline_id")),
         schedule=_as_text(document.value.get("schedule")) or None,
         parameters=_as_dict(document.value.get("parameters")),
+        source=document.value.get("source"),
         steps=steps,
     )
     return [fault for fault in _pipeline_faults(document, keys) if _is_given(document.value, fault)]
@@ -202,6 +207,8 @@ def _step_faults(keys: _PipelineKeys) -> Iterator[Finding]:
             yield (*at, "step_id"), f"{step.step_id!r} is also step {seen[step.step_id] + 1}", "each step_id once"
         if step.timeout_minutes and step.timeout_minutes > keys.timeout_minutes:
             yield (*at, "timeout_minutes"), "is longer than the pipeline's", f"{keys.timeout_minutes} or less"
+        if keys.source is None and step.ps_type.startswith(SOURCE_STEPS):
+            yield (*at, "ps_type"), "reads from a source, which the pipeline has not", "source at the top of the file"
 
 
 def _graph_faults(steps: Sequence[_StepKeys]) -> Iterator[Finding]:
@@ -225,7 +232,8 @@ def _template_faults(document: YamlText, keys: _PipelineKeys) -> Iterator[Findin
     allowed = build_names(keys.parameters)
     for index, step in enumerate(_as_list(document.value.get("steps"))):
         for key, value in _as_dict(step).items():
-            for message, expected in check_names(value, allowed):
+            known = (*allowed, *WINDOW_NAMES) if key == REQUEST_KEY else allowed
+            for message, expected in check_names(value, known):
                 yield ("steps", index, key), message, expected
     for message, expected in check_names(keys.parameters, RUN_NAMES):
         yield ("parameters",), message, expected
@@ -246,6 +254,7 @@ def _build(document: YamlText, keys: _PipelineKeys, path: Path, place: Place) ->
         folder=path.parent,
         config_version=hashlib.sha256(document.text.encode()).hexdigest()[:12],
         location=str(place),
+        source=keys.source,
     )
 
 

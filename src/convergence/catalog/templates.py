@@ -16,6 +16,15 @@ from convergence.errors import ConfigError, Fault
 
 RUN_NAMES: Final = ("org_slug", "start_date", "end_date", "pipeline_id", "run_id", "environment")
 
+REQUEST_KEY: Final = "request"
+"""The key of a step whose templates name the days of one request, not of the run: its processor fills them."""
+
+WINDOW_NAMES: Final = (
+    *("start_date", "end_date", "end_date_exclusive", "start_time", "end_time", "end_time_exclusive"),
+    *("start_epoch", "end_epoch", "end_epoch_exclusive", "start_epoch_ms", "end_epoch_ms", "end_epoch_ms_exclusive"),
+)
+"""What a request may call the days that it asks for; `end` is the last of them, or its last second."""
+
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
 _TEMPLATE: Final = re.compile(rf"\{{\{{(?P<literal>{_NAME})\}}\}}|\{{(?P<name>{_NAME})\}}", re.ASCII)
 _SQL_PART: Final = re.compile(
@@ -61,15 +70,17 @@ def fill(value: Any, values: Mapping[str, Any]) -> Any:
     """`value` with its templates filled, inside its lists and mappings too; keys stay as they are.
 
     Text that is one template and nothing else becomes the value itself, of its own type. SQL (see `is_sql_key`) is
-    left alone: `bind_sql` is for it.
+    left alone: `bind_sql` is for it; so is what stands below `request` (see REQUEST_KEY).
 
     Raises:
         ConfigError: every unknown name.
     """
-    unknown = [name for name in dict.fromkeys(find_names(value)) if name not in values]
+    request = {REQUEST_KEY: value[REQUEST_KEY]} if isinstance(value, Mapping) and REQUEST_KEY in value else {}
+    filled = {key: item for key, item in value.items() if key not in request} if request else value
+    unknown = [name for name in dict.fromkeys(find_names(filled)) if name not in values]
     if unknown:
         raise ConfigError(Fault(*_unknown(name, values)) for name in unknown)
-    return _filled(value, values)
+    return {**_filled(filled, values), **request} if request else _filled(filled, values)
 
 
 def bind_sql(sql: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

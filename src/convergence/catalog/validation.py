@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from string import Template
 from typing import Any, Final, get_args
 
@@ -34,16 +34,18 @@ _EXPECTED: Final = {
     "too_short": "at least $min_length",
     "too_long": "at most $max_length",
     "string_pattern_mismatch": "text like $pattern",
+    "union_tag_invalid": "$discriminator: one of $expected_tags",
+    "union_tag_not_found": "a mapping with $discriminator",
 }
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[KeyPath, str, str | None]]:
     """(key path, message, expected) of each error."""
     for details in error.errors(include_input=False, include_url=False):
-        at: KeyPath = tuple(details["loc"])
+        at, _ = _walk(model, details["loc"])
         match details["type"]:
             case "extra_forbidden":
-                known = _fields_at(model, at[:-1])
+                known = _fields_in(_walk(model, details["loc"][:-1])[1])
                 yield at, "is not known here" + near(str(at[-1]), known), ", ".join(known) or None
             case "missing":
                 yield at, "is missing", None
@@ -55,12 +57,26 @@ def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[K
                 yield at, "is not valid", expected
 
 
-def _fields_at(model: type[BaseModel], at: KeyPath) -> list[str]:
-    """The field names of the model at a key path: steps into lists and unions where the path does."""
-    models = [model]
-    for part in at:
+def _walk(model: type[BaseModel], loc: KeyPath) -> tuple[KeyPath, list[type[BaseModel]]]:
+    """The keys of a place, and the models that may stand there.
+
+    Pydantic puts the chosen kind of a union with a discriminator into the place as if it were a key.
+    """
+    at: list[str | int] = []
+    models, discriminator = [model], None
+    for part in loc:
+        if discriminator is not None:
+            models = [one for one in models if part in get_args(one.model_fields[discriminator].annotation)]
+            discriminator = None
+            continue
+        at.append(part)
         fields = [one.model_fields[part] for one in models if isinstance(part, str) and part in one.model_fields]
         models = [inner for field in fields for inner in _models_in(field.annotation)] or models
+        discriminator = next((field.discriminator for field in fields if isinstance(field.discriminator, str)), None)
+    return tuple(at), models
+
+
+def _fields_in(models: Iterable[type[BaseModel]]) -> list[str]:
     return sorted({field.alias or name for one in models for name, field in one.model_fields.items()})
 
 
