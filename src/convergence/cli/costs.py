@@ -33,7 +33,16 @@ def costs(
         print_json(report)
         return
     keys = ([] if granularity == "total" else [granularity]) + [key for key in group_by.split(",") if key]
-    open_console().print(build_cost_table(keys, report, limit=limit))
+    console = open_console()
+    console.print(build_cost_table(keys, report, limit=limit))
+    for item in report["unpriced"]:
+        console.print(_describe_unpriced(item), style="yellow", markup=False)
+
+
+def _describe_unpriced(item: dict[str, Any]) -> str:
+    what = " ".join(str(item[name]) for name in ("provider", "model", "token_class") if item[name])
+    billed = f"{item['billed_cost']} {item['currency']}"
+    return f"no list price: {what}, {item['quantity']} {item['unit']}, billed {billed}"
 
 
 async def _costs(server: str | None, org: str, params: dict[str, Any]) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal
 
 from convergence.costs.people import ATTRIBUTES, IdentityTables, build_attribution, describe_identity
+from convergence.costs.unpriced import read_unpriced
 from convergence.errors import InvalidRequest
 from convergence.kit.window import Window
 from convergence.sql import Statement
@@ -47,11 +48,13 @@ class CostReport:
 
     A row's list cost is None where nothing in it has a price: that is not 0.
 
-    `totals` has one entry a currency, the largest first; currencies are never added up.
+    `totals` has one entry a currency, the largest first; currencies are never added up. `unpriced` is the usage that
+    no list cost stands for.
     """
 
     rows: list[dict[str, Any]]
     totals: list[dict[str, Any]]
+    unpriced: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def total(self) -> dict[str, Any]:
@@ -85,7 +88,7 @@ async def read_costs(
     days = {"start_date": window.start, "end_date": window.end}
     rows = await warehouse.query(Statement(query.grouped(), org.dataset, days))
     totals = await warehouse.query(Statement(query.totals(), org.dataset, days))
-    return CostReport(rows.to_pylist(), totals.to_pylist())
+    return CostReport(rows.to_pylist(), totals.to_pylist(), await read_unpriced(warehouse, org, sources, days))
 
 
 def known_providers(existing: Collection[str]) -> list[str]:
@@ -153,7 +156,7 @@ class _Query:
 
     def totals(self) -> str:
         return (
-            f"WITH {self._costs()} SELECT SUM(billed_cost) AS billed_cost, COALESCE(SUM(list_cost), 0) AS list_cost,"
+            f"WITH {self._costs()} SELECT SUM(billed_cost) AS billed_cost, SUM(list_cost) AS list_cost,"
             " currency FROM costs GROUP BY currency ORDER BY billed_cost DESC, currency"
         )
 

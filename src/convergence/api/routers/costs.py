@@ -36,14 +36,25 @@ class CostQuery(Body):
 
 class Total(Answer):
     billed_cost: Amount
-    list_cost: Amount
+    list_cost: Amount | None
+    currency: str
+
+
+class Unpriced(Answer):
+    provider: str
+    model: str | None
+    token_class: str | None
+    unit: str
+    quantity: Amount
+    billed_cost: Amount
     currency: str
 
 
 class CostAnswer(Answer):
     """One row a period and group; a null key is what cannot be told, and is always there.
 
-    `totals` has one entry a currency; `total` is the largest of them.
+    `totals` has one entry a currency; `total` is the largest of them. `unpriced` is usage without a list price: its
+    list cost is null, not 0, and is missing from every sum of list cost.
     """
 
     org_slug: str
@@ -54,6 +65,7 @@ class CostAnswer(Answer):
     rows: list[dict[str, Any]]
     total: Total
     totals: list[Total]
+    unpriced: list[Unpriced]
 
 
 @router.get("/{org}", dependencies=[org_key("costs:read")], response_model=CostAnswer)
@@ -79,7 +91,8 @@ async def show_costs(org: OrgOf, platform: PlatformOf, asked: Annotated[CostQuer
 
 
 def _figures(report: CostReport) -> dict[str, Any]:
-    return {"rows": plain(report.rows), "total": plain(report.total), "totals": plain(report.totals)}
+    figures = {"rows": report.rows, "total": report.total, "totals": report.totals, "unpriced": report.unpriced}
+    return {name: plain(value) for name, value in figures.items()}
 
 
 def _names(text: str) -> list[str]:
