@@ -452,3 +452,5 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
     if not task.done():
         task.cancel()
         await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # seen: of two steps that fail at once, one is raised and the other is no news

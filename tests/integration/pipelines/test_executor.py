@@ -1,6 +1,7 @@
 """Steps run in the order of their dependencies, and every way to end is recorded."""
 
 import asyncio
+import gc
 from datetime import date
 
 import pytest
@@ -141,6 +142,19 @@ async def test_losing_the_lease_writes_nothing_more(bench):
         await platform.worker.sweep()
         run = await bench.finish(platform, run)
     assert run.status is RunStatus.COMPLETED
+
+
+async def test_two_steps_that_lose_the_lease_at_once_are_heard(bench, caplog):
+    steps = [f"  - {{step_id: extract_{name}, ps_type: trial.fail, kind: lease, times: 1}}\n" for name in "abc"]
+    bench.write_pipeline("".join(steps))
+    async with bench.open() as platform:
+        run = await bench.accept(platform)
+        await asyncio.sleep(0.5)
+        await platform.worker.sweep()
+        run = await bench.finish(platform, run)
+    gc.collect()
+    assert run.status is RunStatus.COMPLETED
+    assert [record for record in caplog.records if "never retrieved" in record.message] == []
 
 
 async def test_cancel_while_it_waits(bench):
