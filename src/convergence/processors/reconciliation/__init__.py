@@ -1,0 +1,1 @@
+"""Proof that money is conserved, and usage, reports and invoices compared."""
