@@ -1,0 +1,33 @@
+-- What Anthropic charges: one row of anthropic_cost_daily each.
+SELECT
+  usage_date,
+  'anthropic' AS provider,
+  'Anthropic' AS service_provider,
+  'Claude API' AS service_name,
+  'AI and Machine Learning' AS service_category,
+  'Generative AI' AS service_subcategory,
+  CAST(NULL AS STRING) AS account,
+  workspace_id AS project,
+  'Workspace' AS project_type,
+  api_key_id AS api_key,
+  CAST(NULL AS STRING) AS `user`,
+  model,
+  token_class,
+  service_tier,
+  context_window,
+  inference_geo AS region,
+  description,
+  quantity,
+  unit,
+  list_unit_price,
+  list_unit_price AS contracted_unit_price,
+  pricing_unit,
+  list_cost,
+  billed_cost,
+  IF(cost_source = 'estimated', COALESCE(list_cost, 0), billed_cost) AS effective_cost,
+  currency,
+  cost_source,
+  price_version,
+  pipeline_logging_id AS run_id
+FROM anthropic_cost_daily
+WHERE usage_date >= @start_date AND usage_date < @end_date

@@ -1,0 +1,33 @@
+-- What Cursor charges: one row of cursor_cost_daily each. What the plan includes is worth its list cost and costs nothing.
+SELECT
+  usage_date,
+  'cursor' AS provider,
+  'Cursor' AS service_provider,
+  'Cursor' AS service_name,
+  'Developer Tools' AS service_category,
+  'Development Environments' AS service_subcategory,
+  CAST(NULL AS STRING) AS account,
+  CAST(NULL AS STRING) AS project,
+  CAST(NULL AS STRING) AS project_type,
+  CAST(NULL AS STRING) AS api_key,
+  COALESCE(user_email, service_account_id) AS `user`,
+  model,
+  token_class,
+  CASE WHEN NOT is_chargeable THEN 'included' WHEN max_mode THEN 'max' END AS service_tier,
+  CAST(NULL AS STRING) AS context_window,
+  CAST(NULL AS STRING) AS region,
+  kind AS description,
+  quantity,
+  unit,
+  list_unit_price,
+  list_unit_price AS contracted_unit_price,
+  pricing_unit,
+  list_cost,
+  billed_cost,
+  IF(cost_source = 'estimated', COALESCE(list_cost, 0), billed_cost) AS effective_cost,
+  currency,
+  cost_source,
+  price_version,
+  pipeline_logging_id AS run_id
+FROM cursor_cost_daily
+WHERE usage_date >= @start_date AND usage_date < @end_date

@@ -1,0 +1,33 @@
+-- What DeepSeek charges: one row of deepseek_cost_daily each. The charged price is the contracted one.
+SELECT
+  usage_date,
+  'deepseek' AS provider,
+  'DeepSeek' AS service_provider,
+  'DeepSeek API' AS service_name,
+  'AI and Machine Learning' AS service_category,
+  'Generative AI' AS service_subcategory,
+  account_id AS account,
+  CAST(NULL AS STRING) AS project,
+  CAST(NULL AS STRING) AS project_type,
+  api_key_id AS api_key,
+  CAST(NULL AS STRING) AS `user`,
+  model,
+  token_class,
+  service_tier,
+  CAST(NULL AS STRING) AS context_window,
+  CAST(NULL AS STRING) AS region,
+  CAST(NULL AS STRING) AS description,
+  quantity,
+  unit,
+  list_unit_price,
+  COALESCE(charged_unit_price, list_unit_price) AS contracted_unit_price,
+  pricing_unit,
+  list_cost,
+  billed_cost,
+  IF(cost_source = 'estimated', COALESCE(list_cost, 0), billed_cost) AS effective_cost,
+  currency,
+  cost_source,
+  price_version,
+  pipeline_logging_id AS run_id
+FROM deepseek_cost_daily
+WHERE usage_date >= @start_date AND usage_date < @end_date

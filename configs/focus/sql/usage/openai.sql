@@ -1,0 +1,33 @@
+-- What OpenAI charges: one row of openai_cost_daily each.
+SELECT
+  usage_date,
+  'openai' AS provider,
+  'OpenAI' AS service_provider,
+  'OpenAI API' AS service_name,
+  'AI and Machine Learning' AS service_category,
+  'Generative AI' AS service_subcategory,
+  CAST(NULL AS STRING) AS account,
+  project_id AS project,
+  'Project' AS project_type,
+  api_key_id AS api_key,
+  user_id AS `user`,
+  model,
+  token_class,
+  IF(batch, 'batch', service_tier) AS service_tier,
+  CAST(NULL AS STRING) AS context_window,
+  CAST(NULL AS STRING) AS region,
+  line_item AS description,
+  quantity,
+  unit,
+  list_unit_price,
+  list_unit_price AS contracted_unit_price,
+  pricing_unit,
+  list_cost,
+  billed_cost,
+  IF(cost_source = 'estimated', COALESCE(list_cost, 0), billed_cost) AS effective_cost,
+  currency,
+  cost_source,
+  price_version,
+  pipeline_logging_id AS run_id
+FROM openai_cost_daily
+WHERE usage_date >= @start_date AND usage_date < @end_date

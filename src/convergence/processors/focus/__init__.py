@@ -1,0 +1,1 @@
+"""FOCUS rows from the cost tables."""
