@@ -52,9 +52,13 @@ class RecordTable:
         """
         await self._load(rows, WriteMode.MERGE, self.keys, claim)
 
-    async def replace(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write these rows and no others."""
-        await self._load(rows, WriteMode.OVERWRITE, ())
+    async def replace(self, rows: Iterable[Mapping[str, Any]], *, claim: Claim | None = None) -> None:
+        """Write these rows and no others.
+
+        Raises:
+            LeaseLost: as `put`.
+        """
+        await self._load(rows, WriteMode.OVERWRITE, (), claim)
 
     async def remove(self, row: Mapping[str, Any]) -> None:
         """Delete the row with these keys, where there is one."""
