@@ -24,6 +24,10 @@ class HeaderAuth(httpx2.Auth):
         request.headers.update(self._headers)
         yield request
 
+    def with_headers(self, headers: Mapping[str, str]) -> HeaderAuth:
+        """The same with headers that every request carries; they never replace the one that shows who asks."""
+        return HeaderAuth({**headers, **self._headers}, secrets=self._secrets, kind=self._kind)
+
     @property
     def identity(self) -> bytes:
         """Equal for equal credentials. For use in memory: it is never written down."""
@@ -45,9 +49,12 @@ def bearer(token: str, **fixed_headers: str) -> HeaderAuth:
     return HeaderAuth(headers, secrets=(token.strip(),), kind="bearer")
 
 
-def header_key(header: str, key: str, fixed_headers: Mapping[str, str] | None = None) -> HeaderAuth:
+def header_key(
+    header: str, key: str, fixed_headers: Mapping[str, str] | None = None, *, prefix: str = ""
+) -> HeaderAuth:
     """A key in a header of its own, such as `x-api-key`, beside headers that every request carries."""
-    return HeaderAuth({**(fixed_headers or {}), header: key.strip()}, secrets=(key.strip(),), kind="header key")
+    headers = {**(fixed_headers or {}), header: f"{prefix}{key.strip()}"}
+    return HeaderAuth(headers, secrets=(key.strip(),), kind="header key")
 
 
 def basic(username: str, password: str) -> HeaderAuth:

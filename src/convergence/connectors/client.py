@@ -51,12 +51,22 @@ _MINUTES_WAITED = 3
 class ProviderClient:
     """Made by `HttpPool.client`."""
 
-    def __init__(self, pool: HttpPool, lane: Lane, auth: HeaderAuth, pace: MinutePace | None = None) -> None:
+    def __init__(
+        self,
+        pool: HttpPool,
+        lane: Lane,
+        auth: HeaderAuth,
+        base_url: str,
+        pace: MinutePace | None = None,
+        also_retryable: frozenset[int] = frozenset(),
+    ) -> None:
         self._pool = pool
         self._lane = lane
         self._auth = auth
+        self._base_url = base_url
         self._policy = pool.policy
         self._pace = pace
+        self._also_retryable = also_retryable
 
     def __repr__(self) -> str:
         return f"<client of {self._lane.provider} for {self._lane.org_slug}>"
@@ -101,12 +111,14 @@ class ProviderClient:
         load_id: str | None = None,
         path_values: Mapping[str, str] | None = None,
         max_pages: int = 10_000,
-        body: Callable[[Params], Mapping[str, Any]] | None = None,
+        body: Callable[[Params], Mapping[str, Any]] | Mapping[str, Any] | None = None,
+        query: Params = (),
     ) -> AsyncIterator[Page]:
         """Every page from the first to the last, each kept in the archive before it is yielded.
 
         `stream`, `window` and `load_id` name the fetch in the archive; a missing `load_id` is a new one. With `body`
-        the parameters are posted as the JSON that it makes of them.
+        the parameters are posted as the JSON that it makes of them, and `query` stands beside them in the address; a
+        `body` that is there already is posted as it is, with the parameters in the address.
 
         Raises:
             ProviderMisbehaved: pagination_loop: a repeated request, the same page again, or more than `max_pages`.
@@ -118,9 +130,11 @@ class ProviderClient:
             number = guard.enter(wanted)
             if body is None:
                 page = await self.get(path, wanted, path_values=path_values, number=number)
-            else:
-                page = await self.post(path, body(wanted), path_values=path_values, number=number)
+            elif callable(body):
+                page = await self.post(path, body(wanted), query, path_values=path_values, number=number)
                 page = replace(page, params=tuple(wanted))
+            else:
+                page = await self.post(path, body, wanted, path_values=path_values, number=number)
             await self._keep(key, page)
             wanted = paginator.next(wanted, page.envelope, page.headers)
             if wanted is not None:
@@ -270,7 +284,7 @@ class ProviderClient:
     async def _receive(self, call: _Call, outcome: _Outcome) -> Page:
         client, policy = self._pool.http(self._lane.provider), self._policy
         async with client.stream(
-            call.method, call.path, params=list(call.params), json=call.json, auth=self._auth
+            call.method, self._base_url + call.path, params=list(call.params), json=call.json, auth=self._auth
         ) as response:
             outcome.status = response.status_code
             outcome.request_id = _request_id(response.headers)
@@ -292,8 +306,9 @@ class ProviderClient:
 
     def _check(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         now = self._pool.clock.now()
-        error = judge_status(self._lane.provider, status, headers, body, now=now, hide=self._auth.hide)
-        error = error or judge_content(self._lane.provider, headers)
+        provider, hide, also = self._lane.provider, self._auth.hide, self._also_retryable
+        error = judge_status(provider, status, headers, body, now=now, hide=hide, also_retryable=also)
+        error = error or judge_content(provider, headers)
         if error is not None:
             raise error
 

@@ -25,7 +25,7 @@ LONGEST_TEXT = 65_536
 LATEST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 _MEMBER = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:')
 
-_TARGETS = {
+TARGETS = {
     "STRING": pa.string(),
     "INT64": pa.int64(),
     "NUMERIC": _NUMERIC,
@@ -50,7 +50,7 @@ class Columns:
 @cache
 def arrow_schema(layout: PageLayout) -> pa.Schema:
     """Types of the decoded rows."""
-    return pa.schema([pa.field(spec.name, _TARGETS[spec.type]) for spec in layout.fields])
+    return pa.schema([pa.field(spec.name, TARGETS[spec.type]) for spec in layout.fields])
 
 
 def read_columns(body: bytes, layout: PageLayout) -> Columns:
@@ -63,7 +63,7 @@ def read_columns(body: bytes, layout: PageLayout) -> Columns:
         raise NotUniform("a NUL in a text")
     try:
         table, unknown = _parse(body, layout)
-        outer = _items(table, layout.lists[0])
+        outer = _items(table, layout.outer_path)
         arrays = _spread(outer, layout) if len(layout.lists) == 2 else _take(outer, layout.result_fields)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError) as error:
         raise NotUniform(str(error)) from error
@@ -94,10 +94,12 @@ def _read(body: bytes, schema: pa.Schema, unexpected: str) -> pa.Table:
     return table
 
 
-def _items(table: pa.Table, name: str) -> pa.StructArray:
-    lists = table.column(name).combine_chunks()
+def _items(table: pa.Table, path: tuple[str, ...]) -> pa.StructArray:
+    lists = table.column(path[0]).combine_chunks()
+    for part in path[1:]:
+        lists = pc.struct_field(lists, [part])
     if lists.null_count:
-        raise NotUniform(f"{name} is missing")
+        raise NotUniform(f"{'.'.join(path)} is missing")
     return _whole(lists.flatten())
 
 
@@ -127,7 +129,7 @@ def _convert(values: pa.Array, spec: FieldSpec) -> pa.Array:
         raise NotUniform(f"{spec.name} is null")
     match spec.type:
         case "NUMERIC":
-            values = _round(values, DECIMALS[spec.unit])
+            values = round_amounts(values, DECIMALS[spec.unit])
         case "TIMESTAMP":
             values = _read_times(values, spec)
         case "DATE":
@@ -139,7 +141,7 @@ def _convert(values: pa.Array, spec: FieldSpec) -> pa.Array:
     return values
 
 
-def _round(values: pa.Array, decimals: int) -> pa.Array:
+def round_amounts(values: pa.Array, decimals: int) -> pa.Array:
     """The point moved, then half away from zero at nine places, as `kit.money` rounds."""
     values = values.view(pa.decimal256(_WIDE.precision, _WIDE.scale + decimals))
     return pc.round(values, 9, "half_towards_infinity").cast(_NUMERIC)
@@ -169,7 +171,10 @@ def _json_schema(layout: PageLayout) -> pa.Schema:
     if len(layout.lists) == 2:
         outer = _struct(layout.bucket_fields)
         item = pa.struct([*outer, pa.field(layout.lists[1], pa.list_(item))])
-    return pa.schema([pa.field(layout.lists[0], pa.list_(item))])
+    page = pa.list_(item)
+    for part in reversed(layout.outer_path[1:]):
+        page = pa.struct([pa.field(part, page)])
+    return pa.schema([pa.field(layout.outer_path[0], page)])
 
 
 def _struct(specs: Iterable[FieldSpec]) -> pa.StructType:
@@ -195,7 +200,7 @@ def _source_type(spec: FieldSpec) -> pa.DataType:
         case "DATE":
             return pa.string()
         case _:
-            return _TARGETS[spec.type]
+            return TARGETS[spec.type]
 
 
 def _undeclared(found: Any, declared: Any) -> Iterable[str]:
@@ -217,4 +222,5 @@ def _item_type(kind: pa.DataType) -> pa.DataType:
 def _unknown_members(body: bytes, layout: PageLayout) -> frozenset[str]:
     names = {name.decode("utf-8", "replace") for name in set(_MEMBER.findall(body))}
     parts = {part for spec in layout.fields for part in spec.path}
-    return frozenset(names - parts - set(layout.lists) - set(layout.envelope) - layout.expected)
+    lists = {*layout.outer_path, *layout.lists[1:]}
+    return frozenset(names - parts - lists - set(layout.envelope) - layout.expected)

@@ -40,6 +40,8 @@ class FieldSpec:
 class PageLayout:
     """Rows are the items of the innermost list of `rows`: `("data[]", "results[]")` is results inside buckets.
 
+    The outer list may lie inside objects: `("result.items[]",)`.
+
     With two lists, `bucket_fields` of the outer item are spread over its results; an outer item without results gives
     no row. With one list, only `result_fields` count. `envelope` names the top-level members to hand back;
     `expected` names members that are known and not taken, so that they are not reported as new.
@@ -62,8 +64,13 @@ class PageLayout:
 
     @property
     def lists(self) -> tuple[str, ...]:
-        """Names of the lists, outermost first."""
+        """Names of the lists, outermost first; the first may be a dotted path."""
         return tuple(step.removesuffix("[]") for step in self.rows)
+
+    @property
+    def outer_path(self) -> tuple[str, ...]:
+        """Where the outer list lies in a page."""
+        return tuple(self.lists[0].split("."))
 
     @property
     def fields(self) -> tuple[FieldSpec, ...]:

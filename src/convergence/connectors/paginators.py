@@ -146,7 +146,25 @@ class LinkHeader:
         del params, envelope
         link = next((value for name, value in headers.items() if name.lower() == "link"), "")
         target = _find_next(link)
-        return None if target is None else tuple(parse_qsl(urlsplit(target).query, keep_blank_values=True))
+        return None if target is None else _read_query(target)
+
+
+@dataclass(frozen=True, slots=True)
+class NextLink:
+    """The next page's address in a member of the page. Only its query is taken, as of a Link header."""
+
+    link: str = "next"
+
+    def next(
+        self, params: Params, envelope: Mapping[str, Any], headers: Mapping[str, str] = _NO_HEADERS, /
+    ) -> Params | None:
+        del params, headers
+        target = read_path(envelope, self.link)
+        if target is None or target == "":
+            return None
+        if not isinstance(target, str):
+            raise _lost(f"{self.link} is not an address")
+        return _read_query(target)
 
 
 def with_param(params: Params, name: str, value: str) -> Params:
@@ -172,6 +190,13 @@ def _find_next(link: str) -> str | None:
         if relation and "next" in relation.group(1).lower().split():
             return str(target)
     return None
+
+
+def _read_query(address: str) -> Params:
+    try:
+        return tuple(parse_qsl(urlsplit(address).query, keep_blank_values=True))
+    except ValueError:
+        raise _lost("the next address is no address") from None
 
 
 def _items(envelope: Mapping[str, Any], path: str) -> Sequence[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import Self
@@ -59,28 +59,32 @@ class HttpPool:
         *,
         requests_per_second: float | None = None,
         minute_limit: MinuteLimit | None = None,
+        base_url: str | None = None,
+        also_retryable: Collection[int] = (),
     ) -> ProviderClient:
         """A client that speaks for one organization. Its breaker and pace are shared by every client that shows the
         same credential: a new key starts afresh, and no key slows down another.
 
-        With a `minute_limit` a 429 that names no time to come back waits for the next minute.
+        With a `minute_limit` a 429 that names no time to come back waits for the next minute. `base_url` is for a
+        provider that the settings do not know; `also_retryable` are statuses by which this one says that it is busy.
 
         Raises:
-            ConfigError: a provider without a base URL.
+            ConfigError: a provider without a base URL, or one that cannot be used.
         """
-        if provider not in self._base_urls:
-            raise ConfigError(
-                Fault(f"no base URL for provider {provider!r}", expected=f"one of {', '.join(sorted(self._base_urls))}")
-            )
+        found = self._find_base_url(provider, base_url)
         lane = self._lane(org_slug, provider, auth)
         lane.set_rate(requests_per_second)
         pace = None if minute_limit is None else self._pace((org_slug, provider, auth.identity), minute_limit)
-        return ProviderClient(self, lane, auth, pace)
+        return ProviderClient(self, lane, auth, found, pace, frozenset(also_retryable))
+
+    def base_url(self, provider: str) -> str | None:
+        """The URL that stands for the provider's own, for whom a client library of its own asks."""
+        return self._base_urls.get(provider)
 
     def http(self, provider: str) -> httpx2.AsyncClient:
         """The provider's connections, opened at first use."""
         if provider not in self._clients:
-            self._clients[provider] = self._open(provider)
+            self._clients[provider] = self._open()
         return self._clients[provider]
 
     def slots(self, provider: str) -> asyncio.Semaphore:
@@ -102,6 +106,15 @@ class HttpPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _find_base_url(self, provider: str, given: str | None) -> str:
+        if given is not None:
+            return check_base_url(provider, given, production=self._production)
+        if provider not in self._base_urls:
+            raise ConfigError(
+                Fault(f"no base URL for provider {provider!r}", expected=f"one of {', '.join(sorted(self._base_urls))}")
+            )
+        return self._base_urls[provider]
 
     def _lane(self, org_slug: str, provider: str, auth: HeaderAuth) -> Lane:
         key = (org_slug, provider, auth.identity)
@@ -136,11 +149,10 @@ class HttpPool:
         """One for all providers: loading the system's certificates takes a tenth of a second."""
         return httpx2.create_ssl_context(trust_env=False)
 
-    def _open(self, provider: str) -> httpx2.AsyncClient:
+    def _open(self) -> httpx2.AsyncClient:
         policy = self.policy
         limits = httpx2.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=30)
         return httpx2.AsyncClient(
-            base_url=self._base_urls[provider],
             transport=checked_transport(limits, self._tls, production=self._production),
             timeout=httpx2.Timeout(
                 connect=policy.connect_timeout,

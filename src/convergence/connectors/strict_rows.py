@@ -66,11 +66,13 @@ class _Reader:
         self.unknown: set[str] = set()
 
     def read(self, page: Mapping[str, Any]) -> None:
-        outer = self._layout.lists[0]
-        items = page.get(outer)
+        outer, path = self._layout.lists[0], self._layout.outer_path
+        items: Any = page
+        for part in path:
+            items = items.get(part) if isinstance(items, dict) else None
         if not isinstance(items, list):
             raise ProviderMisbehaved(f"the page has no list {outer!r}", code="page_without_rows")
-        self._note(page, {outer, *self._layout.envelope})
+        self._note(page, {path[0], *self._layout.envelope})
         for index, item in enumerate(items):
             at = f"{outer}[{index}]"
             if len(self._layout.lists) == 1:

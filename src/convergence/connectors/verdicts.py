@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -17,13 +17,20 @@ _LONGEST_RETRY_AFTER = 86_400.0
 
 
 def judge_status(
-    provider: str, status: int, headers: Mapping[str, str], body: bytes, *, now: datetime, hide: Callable[[str], str]
+    provider: str,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: datetime,
+    hide: Callable[[str], str],
+    also_retryable: Collection[int] = (),
 ) -> ConvergenceError | None:
-    """The error of a status; None for 2xx."""
+    """The error of a status; None for 2xx. Some providers say by a status of their own that they are busy."""
     if 200 <= status < 300:
         return None
     reason = read_reason(body, hide)
-    if status in RETRYABLE or status >= 500:
+    if status in RETRYABLE or status >= 500 or status in also_retryable:
         return _unavailable(provider, status, reason, read_retry_after(headers, now))
     if status < 400:
         return ProviderRejected(
