@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convergence.connectors import HttpPool
 
 _PREFIXES: Final = ("key_", "crsr_")
-_KEYS_PAGE: Final = "cursor.com/dashboard > Settings > Advanced > Admin API Keys"
+_KEYS_PAGE: Final = "cursor.com/dashboard > API Keys"
 _NEEDED: Final = (
     f"A key of the team's Admin API (crsr_... or key_...) is needed; a team admin makes one in {_KEYS_PAGE}."
 )

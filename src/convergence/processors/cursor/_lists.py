@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from convergence.connectors import PageLayout, PageNumber, Params, ProviderClient
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HAS_NEXT_PAGE = PageNumber(has_more="pagination.hasNextPage")
 MOST_DAYS = 30  # of one request
 _MILLISECOND = timedelta(milliseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class ListPage:
     @property
     def count(self) -> int:
         """Rows, good or bad."""
-        return self.decoded.rows.num_rows + len(self.decoded.rejects)
+        good: int = self.decoded.rows.num_rows
+        return good + len(self.decoded.rejects)
 
     @property
     def envelope(self) -> Mapping[str, Any]:
@@ -54,16 +56,15 @@ class ListPage:
 def build_range(window: Window, page_size: int) -> Params:
     """Both ends are inside, so that a day ends with its last millisecond."""
     return (
-        ("startDate", _milliseconds(window, "start")),
-        ("endDate", _milliseconds(window, "end")),
+        ("startDate", _milliseconds(midnight(window.start))),
+        ("endDate", _milliseconds(midnight(window.end) - _MILLISECOND)),
         ("page", "1"),
         ("pageSize", str(page_size)),
     )
 
 
-def _milliseconds(window: Window, end: str) -> str:
-    moment = midnight(window.start) if end == "start" else midnight(window.end) - _MILLISECOND
-    return str(int(moment.timestamp()) * 1_000 + moment.microsecond // 1_000)
+def _milliseconds(moment: datetime) -> str:
+    return str((moment - _EPOCH) // _MILLISECOND)
 
 
 async def read_pages(

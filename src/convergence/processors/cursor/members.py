@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from convergence.connectors import ProviderClient
@@ -42,14 +42,11 @@ async def _read_members(client: ProviderClient) -> list[Row]:
         ProviderMisbehaved: no members in the answer.
     """
     listed = (await client.get(_PATH)).envelope.get("teamMembers")
-    members = [_member(item) for item in listed if item.get("id")] if _is_list_of_objects(listed) else []
-    if not members:
-        raise ProviderMisbehaved(f"{_PATH} lists no members; nothing was written", code="page_without_rows")
+    items = listed if isinstance(listed, list) else []
+    members = [_member(item) for item in items if isinstance(item, dict) and item.get("id")]
+    if not members or len(members) < len(items):
+        raise ProviderMisbehaved(f"{_PATH} does not list members; nothing was written", code="page_without_rows")
     return members
-
-
-def _is_list_of_objects(listed: Any) -> bool:
-    return isinstance(listed, Sequence) and all(isinstance(item, dict) for item in listed)
 
 
 def _member(item: Row) -> Row:

@@ -48,9 +48,8 @@ class SpendProcessor:
         client = await config.open_client(context)
         day = Window.day(today(context.clock))
         pages = await _read(client, build_list(config.amount_unit), day)
-        published = await publish_days(
-            context, DayLoad(TABLE, STREAM, day_column="snapshot_date"), _fetch(context, pages, day)
-        )
+        load = DayLoad(TABLE, STREAM, day_column="snapshot_date")
+        published = await publish_days(context, load, _fetch(context, pages, day))
         published.check()
         return StepResult(published.rows, {**published.metadata, "cycle_start": _read_cycle(pages).isoformat()})
 
