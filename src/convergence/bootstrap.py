@@ -374,8 +374,9 @@ def _secret_store(settings: Settings) -> SecretStore | None:
 
 
 def _http(settings: Settings, clock: Clock, archive: PageArchive) -> HttpPool:
+    emulator = {"gcp": settings.bigquery_api_endpoint} if settings.bigquery_api_endpoint else {}
     return HttpPool(
-        base_urls=settings.provider_base_urls,
+        base_urls={**settings.provider_base_urls, **emulator},
         clock=clock,
         archive=archive,
         production=settings.environment == "production",

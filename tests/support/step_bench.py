@@ -40,6 +40,9 @@ class OneKey:
     async def reveal(self, _org: OrgScope, _provider: str, /) -> str:
         return self.key
 
+    async def given(self, _org: OrgScope, _provider: str, /) -> Mapping[str, Any]:
+        return {}
+
 
 @dataclass
 class Bench:

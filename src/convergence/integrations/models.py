@@ -109,6 +109,12 @@ class StoredCredential:
         return Binding(self.org_slug, self.provider, self.credential_id, version=self.version)
 
     @property
+    def given(self) -> Mapping[str, Any]:
+        """The metadata of whoever set it up."""
+        found: Mapping[str, Any] = self.metadata.get("given") or {}
+        return found
+
+    @property
     def shown(self) -> Integration:
         return Integration(
             provider=self.provider,

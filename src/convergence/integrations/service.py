@@ -28,7 +28,7 @@ from convergence.integrations.models import (
     find_provider,
 )
 from convergence.integrations.store import CredentialStore
-from convergence.integrations.validators import load_validator
+from convergence.integrations.validators import PlacedValidator, load_validator
 from convergence.kit.clock import Clock
 from convergence.kit.ids import new_id
 from convergence.kit.jsontext import dumps
@@ -98,7 +98,7 @@ class Integrations:
             Denied: the plan allows no further provider; nothing was stored.
             UnsupportedError: this version cannot set the provider up.
         """
-        validation = await self.check(org, provider, credential)
+        validation = await self.check(org, provider, credential, metadata)
         return await self.store(
             org,
             provider,
@@ -109,8 +109,10 @@ class Integrations:
             allowance=allowance,
         )
 
-    async def check(self, org: OrgScope, provider: str, credential: str) -> Validation:
-        """Ask the provider whether it accepts a credential. Stores nothing.
+    async def check(
+        self, org: OrgScope, provider: str, credential: str, metadata: Mapping[str, Any] | None = None
+    ) -> Validation:
+        """Ask the provider whether it accepts a credential, for what `metadata` names. Stores nothing.
 
         Raises:
             CredentialInvalid, ProviderUnavailable, UnsupportedError: as `setup`.
@@ -119,7 +121,10 @@ class Integrations:
         _check_credential(credential)
         try:
             async with asyncio.timeout(VALIDATION_TIMEOUT.total_seconds()):
-                return await validator.check(self._http, org.org_slug, credential, now=self._clock.now())
+                now = self._clock.now()
+                if isinstance(validator, PlacedValidator):
+                    return await validator.check_place(self._http, org.org_slug, credential, metadata or {}, now=now)
+                return await validator.check(self._http, org.org_slug, credential, now=now)
         except TimeoutError:
             raise ProviderUnavailable(
                 f"{known.name} did not answer in time", code="provider_timeout", hint="Nothing was stored; try again."
@@ -169,7 +174,7 @@ class Integrations:
         status, error = IntegrationStatus.VALID, None
         warnings: tuple[str, ...] = ()
         try:
-            validation = await self.check(org, known.name, await self._open(held))
+            validation = await self.check(org, known.name, await self._open(held), held.given)
             warnings = validation.warnings + _account_warnings(known, held, validation)
         except CredentialInvalid as refusal:
             status, error = IntegrationStatus.INVALID, redact(f"{refusal.message}. {refusal.hint or ''}".strip())
@@ -220,6 +225,11 @@ class Integrations:
                 hint=f"Set it up again: POST /integrations/{org.org_slug}/{known.folder}/setup.",
             )
         return await self._open(held)
+
+    async def given(self, org: OrgScope, provider: str, /) -> Mapping[str, Any]:
+        """The metadata that the provider was set up with; nothing where it is not set up."""
+        held = await self._store.find(org, find_provider(provider).name)
+        return held.given if held else {}
 
     async def fingerprint(self, org: OrgScope, provider: str) -> str:
         """Open the stored credential, which proves that it can be opened, and tell only its fingerprint.

@@ -57,6 +57,10 @@ class CredentialReader(Protocol):
         """
         ...
 
+    async def given(self, org: OrgScope, provider: str, /) -> Mapping[str, Any]:
+        """The metadata that the provider was set up with; nothing where it is not set up."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class StepContext:

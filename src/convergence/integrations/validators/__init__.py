@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from convergence.errors import UnsupportedError
 from convergence.integrations.models import Provider, Validation
@@ -29,7 +30,18 @@ class Validator(Protocol):
         ...
 
 
-def load_validator(provider: Provider) -> Validator:
+@runtime_checkable
+class PlacedValidator(Protocol):
+    """A module for a credential that opens what lies at a place of the customer's choice: `metadata` says where."""
+
+    async def check_place(
+        self, http: HttpPool, org_slug: str, credential: str, metadata: Mapping[str, Any], *, now: datetime
+    ) -> Validation:
+        """As `check`. What is wrong with the metadata is refused like the credential."""
+        ...
+
+
+def load_validator(provider: Provider) -> Validator | PlacedValidator:
     """
     Raises:
         UnsupportedError: this version cannot set the provider up.
@@ -41,4 +53,4 @@ def load_validator(provider: Provider) -> Validator:
             code="provider_unsupported",
             hint="Upgrade Convergence, or load the provider's export with POST /files.",
         )
-    return cast("Validator", importlib.import_module(name))
+    return cast("Validator | PlacedValidator", importlib.import_module(name))

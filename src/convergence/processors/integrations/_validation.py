@@ -20,7 +20,8 @@ class ValidationEngine:
         credential = given_credential(context)
         if credential is None:
             return await self._validate_stored(integrations, context)
-        validation = await integrations.check(context.tenant, self._provider.folder, credential)
+        metadata = context.parameters.get("metadata")
+        validation = await integrations.check(context.tenant, self._provider.folder, credential, metadata)
         return StepResult(
             metadata={
                 "provider": self._provider.name,
