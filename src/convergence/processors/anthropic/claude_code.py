@@ -168,7 +168,7 @@ def _token_report(unit: AmountUnit) -> Report:
 
 
 def _report(layout: PageLayout) -> Report:
-    return Report(PROVIDER, "claude_code", _PATH, (), layout, _build_params, pages_a_day=1_000)
+    return Report(PROVIDER, "claude_code", _PATH, (), layout, _build_params, pages_a_day=200)
 
 
 def _build_params(_dimensions: tuple[str, ...], window: Window) -> list[tuple[str, str]]:
