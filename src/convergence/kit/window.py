@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -64,3 +64,14 @@ class Window:
 def midnight(day: date) -> datetime:
     """The first moment of a UTC day."""
     return datetime.combine(day, time(), UTC)
+
+
+def join_days(days: Iterable[date]) -> list[Window]:
+    """Days in order, as few windows as hold them and no others."""
+    windows: list[Window] = []
+    for day in days:
+        if windows and windows[-1].end == day:
+            windows[-1] = Window(windows[-1].start, Window.day(day).end)
+        else:
+            windows.append(Window.day(day))
+    return windows

@@ -15,7 +15,7 @@ from convergence.catalog.schemas import LINEAGE_COLUMNS, Column, TableSchema
 from convergence.errors import DataQualityError
 from convergence.kit.clock import today
 from convergence.kit.ids import new_id
-from convergence.kit.window import Window
+from convergence.kit.window import Window, join_days
 from convergence.steps.context import LoadLimits, StepContext
 from convergence.warehouse import Claim, Loaded, ScopeState, WriteMode
 
@@ -123,7 +123,7 @@ async def publish_days(
     if fetch_again is not None:
         faults |= await _find_unstable_days(context, load, fetched, fetch_again, skip=faults.keys())
     published = Published(faults=faults)
-    for window in _runs_of_days(day for day in fetched.window.days() if day not in faults):
+    for window in join_days(day for day in fetched.window.days() if day not in faults):
         published.add(await _replace(context, load, _cut(load, fetched, window)))
     return published
 
@@ -232,7 +232,7 @@ async def _find_unstable_days(
     context.log.warning("days_shrank", stream=load.stream, days=[day.isoformat() for day in shrunk])
     await context.clock.sleep(context.limits.shrink_recheck)
     faults = {}
-    for window in _runs_of_days(shrunk):
+    for window in join_days(shrunk):
         second = await fetch_again(window)
         for day in window.days():
             if not _is_same_day(load, fetched, second, day):
@@ -314,17 +314,6 @@ def _cut(load: DayLoad, fetched: Fetched, window: Window) -> Fetched:
     start, end = pa.scalar(window.start, pa.date32()), pa.scalar(window.end, pa.date32())
     rows = fetched.rows.filter(pc.and_(pc.greater_equal(day, start), pc.less(day, end)))
     return Fetched(window, rows, [reject for reject in fetched.rejects if reject.day in window])
-
-
-def _runs_of_days(days: Iterable[date]) -> list[Window]:
-    """Days in order, as few windows."""
-    windows: list[Window] = []
-    for day in days:
-        if windows and windows[-1].end == day:
-            windows[-1] = Window(windows[-1].start, Window.day(day).end)
-        else:
-            windows.append(Window.day(day))
-    return windows
 
 
 def _reject_rows(load: DayLoad, rejects: Sequence[Rejected]) -> pa.Table:
