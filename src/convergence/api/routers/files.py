@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final, Literal, get_args
@@ -14,6 +15,7 @@ from convergence.api.multipart import FileForm
 from convergence.api.routers.pipelines import AcceptedAnswer
 from convergence.bootstrap import Platform
 from convergence.catalog import Pipeline
+from convergence.connectors.files import check_archive
 from convergence.errors import InvalidRequest, NotFound
 from convergence.integrations import find_provider
 from convergence.pipelines.models import TriggerType
@@ -64,6 +66,7 @@ async def load_file(
     form = FileForm(request)
     upload = await platform.uploads.receive(org, form.read_file(), max_bytes=platform.settings.max_upload_size_bytes)
     kind = _read_kind(form)
+    await asyncio.to_thread(check_archive, upload.path)
     parameters = {"upload": upload.sha256, "filename": _safe_name(form.filename or ""), "provider": name}
     accepted = RunRequest(
         _find_pipeline(platform, name, kind),
