@@ -61,6 +61,7 @@ ROUTES = {
     "query": "POST /query/acme",
     "load_file": "POST /files/acme/deepseek",
     "show_costs": "GET /costs/acme",
+    "rerate_costs": "POST /costs/acme/rerate",
 }
 
 

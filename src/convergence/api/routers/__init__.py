@@ -17,6 +17,7 @@ from convergence.api.routers import (
     plans,
     prices,
     query,
+    rerate,
     runs,
     scheduler,
     tasks,
@@ -37,6 +38,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     query.router,
     files.router,
     costs.router,
+    rerate.router,
     health.router,
 )
 # What a process answers that only executes what the queue brings.
