@@ -45,7 +45,9 @@ class Fleet:
 
     def backfill(self, org: str) -> list[str]:
         server = self.servers[ORGS.index(org) % len(self.servers)]
-        accepted = server.post(f"/pipelines/backfill/{org}/openai/usage_cost", self.keys[org], PERIOD)
+        accepted = server.post(
+            f"/pipelines/backfill/{org}/openai/usage_cost", self.keys[org], {**PERIOD, "chunk_days": DAYS}
+        )
         return [run["pipeline_logging_id"] for run in accepted["runs"]]
 
     def statuses(self, runs: dict[str, list[str]]) -> set[str]:
@@ -59,7 +61,7 @@ class Fleet:
         deadline = time.monotonic() + 600
         while self.statuses(runs) - {"COMPLETED", "FAILED", "CANCELLED"}:
             assert time.monotonic() < deadline, self.logs()
-            time.sleep(2 + chance.random() * 8)
+            time.sleep(8 + chance.random() * 12)
             victim = chance.choice(self.workers)
             victim.kill()
             time.sleep(chance.random())
@@ -76,7 +78,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, bigquery_emulator: BigQueryE
     folder = tmp_path_factory.mktemp("fleet")
     with SimulatorServer(Simulator(seed=SEED)) as simulator, running_redis(folder) as redis:
         for number, org in enumerate(ORGS):
-            world = OpenAIWorld(SEED + number, end_day=FIRST + timedelta(days=DAYS), days=DAYS, rows_per_day=20)
+            world = OpenAIWorld(SEED + number, end_day=FIRST + timedelta(days=DAYS), days=DAYS, rows_per_day=6)
             simulator.simulator.add_account(KEYS[org], world)
         environment = _environment(bigquery_emulator, redis, simulator)
         servers = [Server(folder / "data", "--no-worker", **environment) for _ in range(2)]
