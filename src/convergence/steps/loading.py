@@ -184,7 +184,7 @@ async def _replace(context: StepContext, load: DayLoad, fetched: Fetched) -> Loa
         mode=WriteMode.REPLACE_WINDOW,
         window=fetched.window,
         claim=claim,
-        rejects=add_lineage(_reject_rows(load, fetched.rejects), context),
+        rejects=add_lineage(build_reject_rows(load, fetched.rejects), context),
     )
 
 
@@ -316,7 +316,8 @@ def _cut(load: DayLoad, fetched: Fetched, window: Window) -> Fetched:
     return Fetched(window, rows, [reject for reject in fetched.rejects if reject.day in window])
 
 
-def _reject_rows(load: DayLoad, rejects: Sequence[Rejected]) -> pa.Table:
+def build_reject_rows(load: DayLoad, rejects: Sequence[Rejected]) -> pa.Table:
+    """Refused rows in the columns of the `_rejects` table, without the lineage ones."""
     import pyarrow as pa
 
     columns = {

@@ -258,6 +258,8 @@ def _fit(batch: pa.RecordBatch, target: pa.Schema, values: Mapping[str, Any], fi
 def collapse_repeats(rows: pa.Table, dimensions: Sequence[str], what: str) -> pa.Table:
     """Each row once. A row that comes again to the last figure is a page that overlaps another: it counts once.
 
+    The first of the dimensions is the day.
+
     Raises:
         ProviderMisbehaved: duplicate_rows: the same dimensions with other figures; which is true cannot be told.
     """
@@ -267,7 +269,7 @@ def collapse_repeats(rows: pa.Table, dimensions: Sequence[str], what: str) -> pa
     distinct = rows.group_by(rows.column_names, use_threads=False).aggregate([])
     if distinct.num_rows == groups.num_rows:
         return distinct.select(rows.column_names)
-    day = min(row["usage_date"] for row in groups.to_pylist() if row["count_all"] > 1)
+    day = min(row[dimensions[0]] for row in groups.to_pylist() if row["count_all"] > 1)
     raise ProviderMisbehaved(
         f"{distinct.num_rows - groups.num_rows} {what} came twice with other figures, the first on {day};"
         " nothing was written",

@@ -1,0 +1,1 @@
+"""Any API that answers with JSON, as a pipeline declares it."""

@@ -1,0 +1,1 @@
+"""Statements over an organization's own tables."""
