@@ -22,6 +22,9 @@ class Done:
         """What a step recorded, and what it hands to the caller alone."""
         return {**self.inline.run.step(step_id).metadata, **self.inline.results}
 
+    def has_step(self, step_id: str) -> bool:
+        return any(step.step_id == step_id for step in self.inline.run.steps)
+
     @property
     def warnings(self) -> list[str]:
         """What every step wants to be known, in their order."""

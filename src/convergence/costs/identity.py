@@ -60,20 +60,28 @@ class IdentityMapping:
         """What was left out of the last sheet or file that was read, in order of its lines."""
         return await self._stored(self._table(_REJECTS, ("line", "reason")))
 
-    async def load(
-        self, reading: MappingReading, source: str, now: datetime, *, claim: Claim | None = None
-    ) -> MappingLoad:
-        """Make it the whole mapping. What was left out is kept beside it, for the organization to see.
+    async def check(self, reading: MappingReading, source: str, now: datetime) -> None:
+        """Refuse what looks cleared or broken, and keep its faults for the organization to see.
 
         Raises:
-            InvalidRequest: it looks cleared or broken: the last good mapping stays, and the faults are kept.
-            LeaseLost: a newer run has loaded one.
+            InvalidRequest: it does.
         """
         try:
             reading.check()
         except InvalidRequest:
             await self._keep_faults(reading, source, now)
             raise
+
+    async def load(
+        self, reading: MappingReading, source: str, now: datetime, *, claim: Claim | None = None
+    ) -> MappingLoad:
+        """Make it the whole mapping. What was left out is kept beside it, for the organization to see.
+
+        Raises:
+            InvalidRequest: as `check`; the last good mapping stays.
+            LeaseLost: a newer run has loaded one.
+        """
+        await self.check(reading, source, now)
         changed = await self._replace(reading.rows, claim)
         await self._keep_faults(reading, source, now)  # after the rows: replacing a table clears what it rejected
         return MappingLoad(len(reading.rows), reading.faults, changed)

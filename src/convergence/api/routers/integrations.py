@@ -116,14 +116,15 @@ async def setup_integration(
         org=org,
         private_parameters={**given, "credential": body.credential.get_secret_value()},
     )
-    prices, stored = done.outcome("setup_prices"), done.outcome("setup_credential")
+    stored = done.outcome("setup_credential")
+    prices = done.outcome("setup_prices") if done.has_step("setup_prices") else {}  # not every provider has prices
     return SetupAnswer(
         provider=known.name,
         validation_status=stored["validation_status"],
         credential_name=stored["credential_name"],
         fingerprint=stored["fingerprint"],
-        pricing_initialized=prices["pricing_initialized"],
-        subscriptions_initialized=prices["subscriptions_initialized"],
+        pricing_initialized=prices.get("pricing_initialized", False),
+        subscriptions_initialized=prices.get("subscriptions_initialized", False),
         warnings=done.warnings,
     )
 

@@ -1,0 +1,1 @@
+"""What lies with Google besides its bill."""
