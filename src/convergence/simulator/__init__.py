@@ -1,6 +1,7 @@
 """A faithful, strict fake of every provider API, seeded, with exactly known truth and faults on demand."""
 
 from convergence.simulator.anthropic import AnthropicWorld
+from convergence.simulator.cursor import CursorWorld
 from convergence.simulator.faults import FaultRule, rate_limited
 from convergence.simulator.openai import OpenAIWorld
 from convergence.simulator.server import create_simulator_app
@@ -9,11 +10,14 @@ from convergence.simulator.simulator import Simulator
 
 DEMO_KEY = "sk-admin-simulator-0123456789abcdef"
 ANTHROPIC_DEMO_KEY = "sk-ant-admin01-simulator-0123456789abcdef"
+CURSOR_DEMO_KEY = "crsr_simulator0123456789abcdef"
 
 __all__ = [
     "ANTHROPIC_DEMO_KEY",
+    "CURSOR_DEMO_KEY",
     "DEMO_KEY",
     "AnthropicWorld",
+    "CursorWorld",
     "FaultRule",
     "OpenAIWorld",
     "Simulator",

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from convergence.simulator import ANTHROPIC_DEMO_KEY, DEMO_KEY, AnthropicWorld, OpenAIWorld, Simulator, run_simulator
+from convergence.simulator import (
+    ANTHROPIC_DEMO_KEY,
+    CURSOR_DEMO_KEY,
+    DEMO_KEY,
+    AnthropicWorld,
+    CursorWorld,
+    OpenAIWorld,
+    Simulator,
+    run_simulator,
+)
 from convergence.simulator.prerender import prerender
 from convergence.simulator.serving import LOOPBACK
 
@@ -29,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     simulator = Simulator(seed=chosen.seed, keeps_bodies=chosen.keep_bodies or bool(chosen.prerender))
     simulator.add_account(chosen.key, world)
     simulator.add_account(chosen.anthropic_key, _anthropic(chosen, end_day), provider="anthropic")
+    simulator.add_account(chosen.cursor_key, _cursor(chosen, end_day), provider="cursor")
     for report in chosen.prerender:
         asyncio.run(prerender(simulator, chosen.key, report, world.window))
     run_simulator(simulator, key=chosen.key, host=chosen.host, port=chosen.port, truth=chosen.truth_file)
@@ -46,12 +56,25 @@ def _anthropic(chosen: argparse.Namespace, end_day: date) -> AnthropicWorld:
     )
 
 
+def _cursor(chosen: argparse.Namespace, end_day: date) -> CursorWorld:
+    """The same people's editor."""
+    return CursorWorld(
+        chosen.seed,
+        end_day=end_day,
+        days=chosen.days,
+        rows_per_day=chosen.rows_per_day,
+        people=chosen.people,
+        steady=chosen.steady,
+    )
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m convergence.simulator", description=__doc__)
     parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--key", default=DEMO_KEY, help="the admin key of the OpenAI account")
     parser.add_argument("--anthropic-key", default=ANTHROPIC_DEMO_KEY, help="the admin key of the Anthropic account")
+    parser.add_argument("--cursor-key", default=CURSOR_DEMO_KEY, help="the Admin API key of the Cursor team")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--end-day", type=date.fromisoformat, help="first day without data; today by default")
     parser.add_argument("--days", type=int, default=30)

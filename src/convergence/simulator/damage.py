@@ -15,10 +15,11 @@ SIMULATED_PAGE = "page_simulated"
 
 Envelope = dict[str, msgspec.Raw]
 Rows = list[bytes]
+_LISTS = ("data", "usageEvents", "teamMemberSpend", "teamMembers")
 
 _MEASURE = re.compile(
     rb'"(?P<name>input_tokens|num_model_requests|num_requests|num_sessions|usage_bytes|images|characters|seconds|value'
-    rb'|uncached_input_tokens|amount)":'
+    rb'|uncached_input_tokens|amount|inputTokens|chargedCents)":'
     rb'(?P<value>"?-?[0-9.]+"?)'
 )
 _MODEL = re.compile(rb'"model":(?:"[^"]*"|null)')
@@ -39,26 +40,36 @@ def damage_body(body: bytes, rule: FaultRule, random: Random, *, page: str | Non
 def _damage_envelope(envelope: Envelope, rule: FaultRule, random: Random, page: str | None) -> Envelope:
     match rule.kind:
         case "endless_cursor":
-            return envelope | _more(f"{SIMULATED_PAGE}_{random.getrandbits(48):012x}")
+            return envelope | _more(envelope, f"{SIMULATED_PAGE}_{random.getrandbits(48):012x}")
         case "repeated_cursor":
-            return envelope | _more(page or f"{SIMULATED_PAGE}_again")
+            return envelope | _more(envelope, page or f"{SIMULATED_PAGE}_again")
         case "missing_cursor":
-            return envelope | _more(None)
+            return envelope | _more(envelope, None)
         case "empty_page":
-            return envelope | {"data": msgspec.Raw(b"[]")}
+            return envelope | {_list_name(envelope): msgspec.Raw(b"[]")}
         case _:
             return _damage_rows(envelope, rule, random)
 
 
-def _more(cursor: str | None) -> Envelope:
+def _list_name(envelope: Envelope) -> str:
+    """The member that holds the rows."""
+    return next((name for name in _LISTS if name in envelope), _LISTS[0])
+
+
+def _more(envelope: Envelope, cursor: str | None) -> Envelope:
+    """A page that promises another one; where pages are numbered, that is all there is to say."""
+    if "pagination" in envelope:
+        numbers = msgspec.json.decode(envelope["pagination"], type=dict[str, msgspec.Raw])
+        return {"pagination": msgspec.Raw(msgspec.json.encode(numbers | {"hasNextPage": msgspec.Raw(b"true")}))}
     return {"has_more": msgspec.Raw(b"true"), "next_page": msgspec.Raw(msgspec.json.encode(cursor))}
 
 
 def _damage_rows(envelope: Envelope, rule: FaultRule, random: Random) -> Envelope:
     """Every bucket's results changed, or the items of a list."""
-    items = [bytes(item) for item in msgspec.json.decode(envelope.get("data", b"[]"), type=list[msgspec.Raw])]
+    name = _list_name(envelope)
+    items = [bytes(item) for item in msgspec.json.decode(envelope.get(name, b"[]"), type=list[msgspec.Raw])]
     if not items or b'"results":[' not in items[0]:
-        return envelope | {"data": _joined(_change(items, rule, random))}
+        return envelope | {name: _joined(_change(items, rule, random))}
     return envelope | {"data": _joined([_damage_bucket(item, rule, random) for item in items])}
 
 

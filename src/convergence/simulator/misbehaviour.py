@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
+from convergence.simulator.cursor.routes import read_key
 from convergence.simulator.damage import SIMULATED_PAGE, damage_body
 from convergence.simulator.faults import PAGE_KINDS, ROW_KINDS, FaultRule
 from convergence.simulator.journal import Entry
@@ -220,7 +221,10 @@ def _entry(started: float, scope: Scope, status: int | None, rule: FaultRule | N
 
 def _key(scope: Scope) -> str | None:
     headers = {name: value.decode("latin-1").strip() for name, value in scope["headers"]}
-    return headers.get(b"x-api-key") or headers.get(b"authorization", "").partition(" ")[2].strip() or None
+    kind, _, secret = headers.get(b"authorization", "").partition(" ")
+    if kind.lower() == "basic":
+        return read_key(headers[b"authorization"]) or None
+    return headers.get(b"x-api-key") or secret.strip() or None
 
 
 def _page(scope: Scope) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from starlette.routing import Route
 
 from convergence.simulator.anthropic.routes import AnthropicProvider
+from convergence.simulator.cursor.routes import CursorProvider
 from convergence.simulator.openai.routes import OpenAIProvider
 
 if TYPE_CHECKING:
@@ -32,4 +33,11 @@ class Provider(Protocol):
         ...
 
 
-PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in (OpenAIProvider(), AnthropicProvider())}
+PROVIDERS: dict[str, Provider] = {
+    provider.name: provider
+    for provider in (
+        OpenAIProvider(),
+        AnthropicProvider(),
+        CursorProvider(),
+    )
+}
