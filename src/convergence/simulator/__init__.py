@@ -3,6 +3,7 @@
 from convergence.simulator.anthropic import AnthropicWorld
 from convergence.simulator.cursor import CursorWorld
 from convergence.simulator.faults import FaultRule, rate_limited
+from convergence.simulator.google_sheets import GoogleSheetsWorld
 from convergence.simulator.openai import OpenAIWorld
 from convergence.simulator.server import create_simulator_app
 from convergence.simulator.serving import SimulatorProcess, SimulatorServer, run_simulator
@@ -19,6 +20,7 @@ __all__ = [
     "AnthropicWorld",
     "CursorWorld",
     "FaultRule",
+    "GoogleSheetsWorld",
     "OpenAIWorld",
     "Simulator",
     "SimulatorProcess",
