@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from convergence.cli import costs, demo, files, integrations, keys, organizations, platform, prices, runs, serving
+from convergence.cli import (
+    costs,
+    demo,
+    files,
+    integrations,
+    keys,
+    organizations,
+    platform,
+    prices,
+    reconciliation,
+    runs,
+    serving,
+)
 
 app = typer.Typer(
     name="convergence",
@@ -45,5 +57,6 @@ runs.register(app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(files.app, name="files")
 costs.register(app)
+reconciliation.register(app)
 prices.register(app)
 app.add_typer(prices.app, name="prices")

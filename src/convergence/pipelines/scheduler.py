@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 _CATCH_UP = 31  # slots of one schedule started by one tick
 _TABLE = "org_scheduled_pipeline_runs"
+_OVER_ALL = frozenset({"reconciliation"})  # folders of pipelines that read what the others have loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Scheduler:
         for org in await self._organizations.active_organizations():
             providers = await self._integrations.valid_providers(org)
             for pipeline in self._pipelines.discovered():
-                if pipeline.schedule is None or pipeline.provider not in providers:
+                if pipeline.schedule is None or not _may_run(pipeline, providers):
                     continue
                 async for slot in self._due_slots(org, pipeline, pipeline.schedule):
                     due += 1
@@ -149,6 +150,11 @@ class Scheduler:
 
         full = build_arrow_schema(self._catalog.schema(_TABLE))
         yield pa.RecordBatch.from_pylist([row], schema=pa.schema([field for field in full if field.name in row]))
+
+
+def _may_run(pipeline: Pipeline, providers: Collection[str]) -> bool:
+    """Whether its integration is valid; what compares all providers needs any."""
+    return bool(providers) if pipeline.provider in _OVER_ALL else pipeline.provider in providers
 
 
 def _position_key(org: OrgScope, pipeline: Pipeline) -> str:

@@ -38,6 +38,7 @@ ROUTES = {
     "update_price": "PUT /integrations/acme/openai/pricing/gpt-5",
     "delete_price": "DELETE /integrations/acme/openai/pricing/gpt-5",
     "reset_prices": "POST /integrations/acme/openai/pricing/reset",
+    "sync_prices": "POST /integrations/acme/openai/pricing/sync",
     "list_subscriptions": "GET /integrations/acme/openai/subscriptions",
     "create_subscription": "POST /integrations/acme/openai/subscriptions",
     "update_subscription": "PUT /integrations/acme/openai/subscriptions/plus",
@@ -61,6 +62,7 @@ ROUTES = {
     "query": "POST /query/acme",
     "load_file": "POST /files/acme/deepseek",
     "show_costs": "GET /costs/acme",
+    "show_reconciliation": "GET /reconciliation/acme",
     "rerate_costs": "POST /costs/acme/rerate",
 }
 

@@ -17,6 +17,7 @@ from convergence.api.routers import (
     plans,
     prices,
     query,
+    reconciliation,
     rerate,
     runs,
     scheduler,
@@ -38,6 +39,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     query.router,
     files.router,
     costs.router,
+    reconciliation.router,
     rerate.router,
     health.router,
 )
