@@ -1,0 +1,1 @@
+"""Google Cloud: the Cloud Billing export, from BigQuery or from a file."""
