@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -24,6 +24,11 @@ class Provider:
     def is_called(self, text: str) -> bool:
         return text in {self.name.casefold(), self.folder} or text in self.aliases
 
+    @property
+    def is_built_in(self) -> bool:
+        """Whether code knows it; else a pipeline's source is all that is known."""
+        return self in PROVIDERS
+
 
 PROVIDERS: Final = (
     Provider("OPENAI", "openai"),
@@ -35,17 +40,17 @@ PROVIDERS: Final = (
 )
 
 
-def find_provider(text: str) -> Provider:
-    """A provider by any of its names, in any case.
+def find_provider(text: str, declared: Sequence[Provider] = ()) -> Provider:
+    """A provider by any of its names, in any case: one that code knows, or one of the declared.
 
     Raises:
         NotFound: there is none; near names are given.
     """
     wanted = text.casefold()
-    for provider in PROVIDERS:
+    for provider in (*PROVIDERS, *declared):
         if provider.is_called(wanted):
             return provider
-    folders = [provider.folder for provider in PROVIDERS]
+    folders = [provider.folder for provider in (*PROVIDERS, *declared)]
     near = difflib.get_close_matches(wanted, folders, n=1)
     hint = f"Did you mean {near[0]}?" if near else f"One of {', '.join(folders)}."
     raise NotFound(f"there is no provider {text[:50]!r}", code="provider_unknown", hint=hint)
@@ -59,10 +64,14 @@ class IntegrationStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What a provider said of a credential it accepts. `account` tells whose it is, and is kept to compare."""
+    """What a provider said of a credential it accepts. `account` tells whose it is, and is kept to compare.
+
+    A provider that offers no way to ask was not asked; whoever declared it allows that.
+    """
 
     account: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    is_asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from convergence.errors import (
     ProviderUnavailable,
     StepFailed,
 )
+from convergence.integrations.declared import SourceValidator, declared_providers, find_source
 from convergence.integrations.models import (
     PROVIDERS,
     Integration,
@@ -28,7 +29,7 @@ from convergence.integrations.models import (
     find_provider,
 )
 from convergence.integrations.store import CredentialStore
-from convergence.integrations.validators import PlacedValidator, load_validator
+from convergence.integrations.validators import PlacedValidator, Validator, load_validator
 from convergence.kit.clock import Clock
 from convergence.kit.ids import new_id
 from convergence.kit.jsontext import dumps
@@ -66,6 +67,7 @@ class Integrations:
         self._state = state
         self._http = http
         self._clock = clock
+        self._catalog = catalog
 
     @classmethod
     def of(cls, context: StepContext) -> Integrations:
@@ -79,6 +81,17 @@ class Integrations:
             context.clock,
             context.catalog,
         )
+
+    def find(self, text: str) -> Provider:
+        """A provider by any of its names, in any case.
+
+        Raises:
+            NotFound: neither code nor a pipeline's source knows it.
+        """
+        try:
+            return find_provider(text)
+        except NotFound:
+            return find_provider(text, declared_providers(self._catalog))
 
     async def setup(
         self,
@@ -117,7 +130,7 @@ class Integrations:
         Raises:
             CredentialInvalid, ProviderUnavailable, UnsupportedError: as `setup`.
         """
-        validator = load_validator(known := find_provider(provider))
+        validator = self._validator(known := self.find(provider))
         _check_credential(credential)
         try:
             async with asyncio.timeout(VALIDATION_TIMEOUT.total_seconds()):
@@ -146,7 +159,7 @@ class Integrations:
         Raises:
             Denied: the plan allows no further provider; nothing was stored.
         """
-        known = find_provider(provider)
+        known = self.find(provider)
         _check_given(credential_name, metadata)
         async with self._changing(org):
             held = await self._store.find(org, known.name)
@@ -156,6 +169,7 @@ class Integrations:
                 stored,
                 credential_name=credential_name or (held.credential_name if held else None) or known.folder,
                 metadata={"account": dict(validation.account), "given": redact_value(dict(metadata or {}))},
+                last_validated_at=stored.last_validated_at if validation.is_asked else None,
             )
             await (self._store.replace(stored) if held else self._store.add(stored))
         return stored.shown, validation.warnings + _account_warnings(known, held, validation)
@@ -169,13 +183,15 @@ class Integrations:
             NotFound: none is stored.
             ProviderUnavailable: the provider cannot be asked.
         """
-        known = find_provider(provider)
+        known = self.find(provider)
         held = await self._require(org, known)
         status, error = IntegrationStatus.VALID, None
         warnings: tuple[str, ...] = ()
         try:
             validation = await self.check(org, known.name, await self._open(held), held.given)
             warnings = validation.warnings + _account_warnings(known, held, validation)
+            if not validation.is_asked:
+                return held.shown, warnings
         except CredentialInvalid as refusal:
             status, error = IntegrationStatus.INVALID, redact(f"{refusal.message}. {refusal.hint or ''}".strip())
         now = self._clock.now()
@@ -185,23 +201,28 @@ class Integrations:
     async def list(self, org: OrgScope) -> dict[str, Integration]:
         """Every provider by name, set up or not."""
         held = {credential.provider: credential.shown for credential in await self._store.all(org)}
-        return {provider.name: held.get(provider.name, Integration(provider.name)) for provider in PROVIDERS}
+        known = [provider.name for provider in (*PROVIDERS, *declared_providers(self._catalog))]
+        return {name: held.get(name, Integration(name)) for name in dict.fromkeys((*known, *held))}
 
     async def show(self, org: OrgScope, provider: str) -> Integration:
-        known = find_provider(provider)
+        known = self.find(provider)
         held = await self._store.find(org, known.name)
         return Integration(known.name) if held is None else held.shown
 
-    async def delete(self, org: OrgScope, provider: str) -> None:
+    async def delete(self, org: OrgScope, provider: str) -> Provider:
         """Remove the ciphertext for good: from the table, and from the bytes of the files behind it.
+
+        A provider whose pipelines are gone is found as long as a credential of it is stored.
 
         Raises:
             NotFound: none is stored.
         """
-        known = find_provider(provider)
+        held = [Provider(one.provider, one.provider.casefold()) for one in await self._store.all(org)]
+        known = find_provider(provider, [*declared_providers(self._catalog), *held])
         async with self._changing(org):
             if not await self._store.delete(org, known.name):
                 raise _not_configured(org, known)
+        return known
 
     async def reveal(self, org: OrgScope, provider: str, /) -> str:
         """The secret text; from then on it is masked in every log line of this process.
@@ -210,7 +231,7 @@ class Integrations:
             StepFailed: none is stored, or it was refused at its last validation.
             SecretUnreadable: it was sealed for another organization or by another key.
         """
-        known = find_provider(provider)
+        known = self.find(provider)
         held = await self._store.find(org, known.name)
         if held is None:
             raise StepFailed(
@@ -228,7 +249,7 @@ class Integrations:
 
     async def given(self, org: OrgScope, provider: str, /) -> Mapping[str, Any]:
         """The metadata that the provider was set up with; nothing where it is not set up."""
-        held = await self._store.find(org, find_provider(provider).name)
+        held = await self._store.find(org, self.find(provider).name)
         return held.given if held else {}
 
     async def fingerprint(self, org: OrgScope, provider: str) -> str:
@@ -241,8 +262,13 @@ class Integrations:
 
     async def valid_providers(self, org: OrgScope) -> frozenset[str]:
         """Folders of the providers whose credential was valid when last asked: what the scheduler may run."""
-        valid = [held.provider for held in await self._store.all(org) if held.status is IntegrationStatus.VALID]
-        return frozenset(find_provider(name).folder for name in valid)
+        valid = {held.provider for held in await self._store.all(org) if held.status is IntegrationStatus.VALID}
+        known = (*PROVIDERS, *declared_providers(self._catalog))
+        return frozenset(provider.folder for provider in known if provider.name in valid)
+
+    def _validator(self, provider: Provider) -> Validator | PlacedValidator:
+        source = None if provider.is_built_in else find_source(self._catalog, provider)
+        return load_validator(provider) if source is None else SourceValidator(provider, source)
 
     async def _seal(
         self, org: OrgScope, provider: Provider, credential: str, held: StoredCredential | None

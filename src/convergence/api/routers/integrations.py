@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from fastapi import APIRouter
 from pydantic import JsonValue, SecretStr
@@ -13,12 +13,13 @@ from convergence.api.gate import Caller, GatedRoute, org_key
 from convergence.api.setup import Done, run_setup
 from convergence.bootstrap import Platform
 from convergence.errors import NotFound, UnsupportedError
-from convergence.integrations.models import Integration, IntegrationStatus, Provider, find_provider
+from convergence.integrations.models import Integration, IntegrationStatus, Provider
 from convergence.tenancy import OrgScope
 
 router = APIRouter(prefix="/api/v1/integrations/{org}", tags=["integrations"], route_class=GatedRoute)
 _READ = [org_key("integrations:read")]
 _WRITE = [org_key("integrations:write")]
+_DECLARED: Final = "rest"  # the set-up of every provider that only a pipeline's source knows
 
 
 class SetupBody(Body):
@@ -106,7 +107,7 @@ async def setup_integration(
 
     400 `credential_invalid` with the provider's reason, or 503 where it cannot be asked: then nothing is stored.
     """
-    known = find_provider(provider)
+    known = platform.integrations.find(provider)
     given = body.model_dump(exclude={"credential"}, exclude_none=True)
     done = await _run(
         platform,
@@ -132,7 +133,7 @@ async def setup_integration(
 @router.post("/{provider}/validate", dependencies=_WRITE)
 async def validate_integration(provider: str, org: OrgOf, platform: PlatformOf, caller: CallerOf) -> ValidationAnswer:
     """Ask the provider about the stored credential again, and note its answer."""
-    known = find_provider(provider)
+    known = platform.integrations.find(provider)
     done = await _run(platform, known, "validate", caller=caller, org=org)
     outcome = done.outcome("validate_credential")
     return ValidationAnswer(
@@ -148,9 +149,8 @@ async def validate_integration(provider: str, org: OrgOf, platform: PlatformOf, 
 @router.delete("/{provider}", dependencies=_WRITE)
 async def remove_integration(provider: str, org: OrgOf, platform: PlatformOf) -> RemovedAnswer:
     """Remove the stored credential for good."""
-    known = find_provider(provider)
-    await platform.integrations.delete(org, known.name)
-    return RemovedAnswer(provider=known.name)
+    removed = await platform.integrations.delete(org, provider)
+    return RemovedAnswer(provider=removed.name)
 
 
 async def _run(
@@ -162,7 +162,8 @@ async def _run(
     org: OrgScope,
     private_parameters: dict[str, Any] | None = None,
 ) -> Done:
-    pipeline_id = f"integration-{provider.folder}-{action}"
+    name = provider.folder if provider.is_built_in else _DECLARED
+    pipeline_id = f"integration-{name}-{action}"
     try:
         platform.catalog.find(pipeline_id)
     except NotFound:
@@ -171,4 +172,11 @@ async def _run(
             code="provider_unsupported",
             hint="GET /pipelines lists what there is.",
         ) from None
-    return await run_setup(platform, pipeline_id, caller=caller, org=org, private_parameters=private_parameters)
+    return await run_setup(
+        platform,
+        pipeline_id,
+        caller=caller,
+        org=org,
+        parameters={} if provider.is_built_in else {"provider": provider.folder},
+        private_parameters=private_parameters,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from convergence.integrations import Integrations, find_provider, given_credential
+from convergence.integrations import Integrations, given_credential
 from convergence.steps import StepContext, StepResult
 
 
@@ -13,7 +13,7 @@ class ValidationEngine:
     """Asks one provider."""
 
     def __init__(self, provider: str) -> None:
-        self._provider = find_provider(provider)
+        self._provider = provider
 
     async def execute(self, step_config: Mapping[str, Any], context: StepContext, /) -> StepResult:  # noqa: ARG002 - the protocol
         integrations = Integrations.of(context)
@@ -21,18 +21,19 @@ class ValidationEngine:
         if credential is None:
             return await self._validate_stored(integrations, context)
         metadata = context.parameters.get("metadata")
-        validation = await integrations.check(context.tenant, self._provider.folder, credential, metadata)
+        validation = await integrations.check(context.tenant, self._provider, credential, metadata)
         return StepResult(
             metadata={
-                "provider": self._provider.name,
+                "provider": integrations.find(self._provider).name,
                 "validation_status": "VALID",
+                "is_asked": validation.is_asked,
                 "account": dict(validation.account),
             },
             warnings=validation.warnings,
         )
 
     async def _validate_stored(self, integrations: Integrations, context: StepContext) -> StepResult:
-        integration, warnings = await integrations.validate(context.tenant, self._provider.folder)
+        integration, warnings = await integrations.validate(context.tenant, self._provider)
         return StepResult(
             metadata={
                 "provider": integration.provider,

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from convergence.integrations import Integrations, find_provider
+from convergence.integrations import Integrations
 from convergence.steps import StepContext, StepResult
 
 
@@ -19,8 +19,9 @@ class Config(BaseModel):
 
 class Engine:
     async def execute(self, step_config: Mapping[str, Any], context: StepContext, /) -> StepResult:
-        provider = find_provider(Config.model_validate(step_config).provider)
-        fingerprint = await Integrations.of(context).fingerprint(context.tenant, provider.name)
+        integrations = Integrations.of(context)
+        provider = integrations.find(Config.model_validate(step_config).provider)
+        fingerprint = await integrations.fingerprint(context.tenant, provider.name)
         return StepResult(metadata={"provider": provider.name, "fingerprint": fingerprint})
 
 

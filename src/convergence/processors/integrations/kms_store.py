@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from convergence.errors import StepFailed
-from convergence.integrations import Integrations, ProviderAllowance, Validation, find_provider, given_credential
+from convergence.integrations import Integrations, ProviderAllowance, Validation, given_credential
 from convergence.organizations import Organizations
 from convergence.steps import StepContext, StepResult
 
@@ -55,13 +55,13 @@ def _credential(context: StepContext) -> str:
 
 def _validation(config: Config, context: StepContext) -> Validation:
     outcome = context.outputs.get(config.validated_by, {})
-    provider = find_provider(config.provider).name
+    provider = Integrations.of(context).find(config.provider).name
     if outcome.get("validation_status") != "VALID" or outcome.get("provider") != provider:
         raise StepFailed(
             f"step {config.validated_by} has not validated a {provider} credential; nothing was stored",
             hint="Let it run before this step, with depends_on.",
         )
-    return Validation(account=outcome.get("account", {}))
+    return Validation(account=outcome.get("account", {}), is_asked=outcome.get("is_asked", True))
 
 
 def get_engine() -> Engine:

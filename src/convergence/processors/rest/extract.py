@@ -12,7 +12,6 @@ from convergence.catalog.sources import NoAuth, Source
 from convergence.connectors import ProviderClient
 from convergence.connectors.sources import open_source
 from convergence.errors import ConfigError, Fault, StepFailed
-from convergence.integrations import Integrations
 from convergence.processors.rest._columns import ColumnKeys, build_mapping, find_faults
 from convergence.processors.rest._pages import DeclaredList
 from convergence.processors.rest._paging import NoPages, Paging
@@ -167,9 +166,8 @@ async def _open_client(context: StepContext, provider: str) -> ProviderClient:
 async def _locate(context: StepContext, provider: str, source: Source) -> str:
     if source.base_url_from is None:
         return source.locate({})
-    held = await Integrations.of(context).show(context.tenant, provider)
     try:
-        return source.locate(held.metadata.get("given") or {})
+        return source.locate(await context.credentials.given(context.tenant, provider))
     except ValueError as error:
         raise StepFailed(
             str(error),
