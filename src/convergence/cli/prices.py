@@ -105,6 +105,47 @@ def set_price(
 
 
 @app.command()
+def sync(
+    org: Org,
+    provider: Provider,
+    apply: Annotated[bool, typer.Option("--apply", help="Write what is proposed.")] = False,
+    server: Server = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the published price list would change. The organization's own prices are never overwritten."""
+    found = run_async(_call(server, "POST", f"/integrations/{org}/{provider}/pricing/sync", org, {"apply": apply}))
+    if as_json:
+        print_json(found)
+    else:
+        _show_difference(found)
+
+
+def _show_difference(found: dict[str, Any]) -> None:
+    console = open_console()
+    for proposal in found["proposals"]:
+        price, old = proposal["price"], proposal["replaces"] or {}
+        rates = [f"{name} {old.get(name, '-')} -> {value}" for name, value in _moved_rates(price, old)]
+        console.print(f"{proposal['kind']} {_name(price)}: {', '.join(rates)}", markup=False)
+    for kept in found["kept"]:
+        console.print(f"kept {_name(kept['price'])}: the organization's own ({kept['price']['source']})", markup=False)
+    for model, reason in found["left_out"].items():
+        console.print(f"left out {model}: {reason}", markup=False)
+    count = len(found["proposals"])
+    done = "written" if found["applied"] else "proposed: --apply writes them" if count else "proposed"
+    console.print(f"{found['published_by']}: {count} prices {done}", markup=False)
+
+
+def _name(price: dict[str, Any]) -> str:
+    parts = [price["model_id"], price["service_tier"], price["condition"], price["currency"]]
+    return f"{' '.join(part for part in parts if part)} from {price['valid_from'] or 'the beginning'}"
+
+
+def _moved_rates(price: dict[str, Any], old: dict[str, Any]) -> list[tuple[str, str]]:
+    rates = {name: value for name, value in price.items() if name not in (*_HEAD, *_TAIL)}
+    return [(name, value) for name, value in rates.items() if old.get(name) != value]
+
+
+@app.command()
 def reset(org: Org, provider: Provider, server: Server = None) -> None:
     """Put the shipped prices in place of all others, the organization's own too."""
     items = run_async(_call(server, "POST", f"/integrations/{org}/{provider}/pricing/reset", org))["items"]

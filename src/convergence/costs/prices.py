@@ -1,10 +1,10 @@
-"""The price book of an organization: list, create, update, delete, reset. Rows are dated and never overlap."""
+"""The price book of an organization: list, create, update, delete, reset, sync. Rows are dated and never overlap."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from convergence.costs.fields import (
     Reader,
@@ -17,6 +17,8 @@ from convergence.costs.fields import (
     refuse,
 )
 from convergence.costs.pricebook import DEFAULT_TIER, MAIN_CURRENCY, Price
+from convergence.costs.proposals import Difference, compare
+from convergence.costs.published import read_published
 from convergence.costs.records import RecordTable
 from convergence.errors import ConfigError, Conflict, Fault, InvalidRequest, NotFound
 from convergence.tenancy import OrgScope
@@ -25,6 +27,9 @@ from convergence.warehouse import Warehouse
 if TYPE_CHECKING:
     from convergence.catalog import Catalog
     from convergence.catalog.schemas import TableSchema
+
+OWN: Final = "organization"
+"""The source of a price that somebody wrote without naming one."""
 
 _KEYS = ("model_id", "service_tier", "condition", "currency", "valid_from")
 _DIMENSIONS: dict[str, Reader] = {
@@ -49,14 +54,14 @@ async def list_prices(warehouse: Warehouse, catalog: Catalog, org: OrgScope, pro
 async def create_price(
     warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str, values: Mapping[str, Any]
 ) -> Price:
-    """Add a price. Amounts are text, days ISO 8601.
+    """Add a price. Amounts are text, days ISO 8601. Without a source it is the organization's own.
 
     Raises:
         InvalidRequest: every fault of the values at once.
         Conflict: it overlaps another price of the same model, tier and condition.
     """
     table = _table(warehouse, catalog, org, provider)
-    price = parse_price(values, table.schema)
+    price = parse_price({"source": OWN, **values}, table.schema)
     existing = await list_prices(warehouse, catalog, org, provider)
     _refuse_overlap(price, existing)
     await table.put([_write_row(price)])
@@ -66,7 +71,7 @@ async def create_price(
 async def update_price(
     warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str, model_id: str, *, values: Mapping[str, Any]
 ) -> Price:
-    """Change figures, end or source of a price.
+    """Change figures, end or source of a price, which is the organization's own from then on.
 
     `service_tier`, `condition`, `currency` and `valid_from` in the values choose the row; without them it is the newest
     one of the default tier in US dollars.
@@ -78,7 +83,8 @@ async def update_price(
     table = _table(warehouse, catalog, org, provider)
     existing = await list_prices(warehouse, catalog, org, provider)
     old = _choose(existing, model_id, values)
-    price = parse_price({**_write_row(old), **values, "model_id": model_id, "valid_from": old.valid_from}, table.schema)
+    kept = {**_write_row(old), "source": OWN}
+    price = parse_price({**kept, **values, "model_id": model_id, "valid_from": old.valid_from}, table.schema)
     _refuse_overlap(price, [other for other in existing if other is not old])
     await table.put([_write_row(price)])
     return price
@@ -125,6 +131,24 @@ async def reset_prices(warehouse: Warehouse, catalog: Catalog, org: OrgScope, pr
     await table.ensure()
     await table.replace([_write_row(price) for price in prices])
     return prices
+
+
+async def sync_prices(
+    warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str, today: date, *, apply: bool
+) -> Difference:
+    """What the published price list would change; with `apply` it is changed, in one write.
+
+    Raises:
+        UnsupportedError: the package with the list is not installed.
+    """
+    table = _table(warehouse, catalog, org, provider)
+    await initialize_prices(warehouse, catalog, org, provider)
+    book = await list_prices(warehouse, catalog, org, provider)
+    shipped = {price.source for price in load_seed(catalog, provider) if price.source is not None}
+    difference = compare(book, read_published(provider, _rate_names(table.schema)), today, shipped)
+    if apply and difference.proposals:
+        await table.put(_write_row(price) for proposal in difference.proposals for price in proposal.rows)
+    return difference
 
 
 async def initialize_prices(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> bool:

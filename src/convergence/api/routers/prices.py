@@ -9,14 +9,16 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.api.deps import OrgOf, PlatformOf
-from convergence.api.fields import Amount, Answer, Day, Page, RequestText
+from convergence.api.fields import Amount, Answer, Body, Day, Page, RequestText
 from convergence.api.gate import GatedRoute, org_key
 from convergence.bootstrap import Platform
 from convergence.costs import prices
 from convergence.costs.changes import change_alone
 from convergence.costs.pricebook import Price
+from convergence.costs.proposals import Proposal
 from convergence.errors import InvalidRequest
 from convergence.integrations.models import find_provider
+from convergence.kit.clock import today
 from convergence.security.redaction import redact
 
 router = APIRouter(prefix="/api/v1/integrations/{org}/{provider}/pricing", tags=["pricing"], route_class=GatedRoute)
@@ -60,6 +62,36 @@ class PriceAnswer(Answer):
     currency: str
     source: str | None
     price_version: str
+
+
+class SyncBody(Body):
+    apply: bool = False
+
+
+class ProposalAnswer(Answer):
+    """`replaces` is the price that ends where the new one begins; null where a price is added."""
+
+    kind: str
+    price: PriceAnswer
+    replaces: PriceAnswer | None
+
+
+class KeptAnswer(Answer):
+    """A price of the organization's own, and what is published in its place."""
+
+    price: PriceAnswer
+    published: dict[str, Amount]
+
+
+class SyncAnswer(Answer):
+    """`left_out` names models, or all of them, that the list is known to be wrong about, with the reason."""
+
+    provider: str
+    published_by: str
+    applied: bool
+    proposals: list[ProposalAnswer]
+    kept: list[KeptAnswer]
+    left_out: dict[str, str]
 
 
 class DeletedAnswer(Answer):
@@ -114,6 +146,33 @@ async def reset_prices(provider: str, org: OrgOf, platform: PlatformOf) -> Page[
     async with change_alone(platform.state, platform.clock, org, find_provider(provider).folder):
         found = await prices.reset_prices(platform.warehouse, platform.catalog, org, find_provider(provider).folder)
     return Page(items=[_answer(price) for price in found])
+
+
+@router.post("/sync", dependencies=_WRITE)
+async def sync_prices(provider: str, body: SyncBody, org: OrgOf, platform: PlatformOf) -> SyncAnswer:
+    """What the published price list of the genai-prices package would change; `apply` changes it.
+
+    Prices that the organization wrote stay, and are listed in `kept`. 501 where the package is not installed.
+    """
+    folder = find_provider(provider).folder
+    place = (platform.warehouse, platform.catalog, org, folder)
+    async with change_alone(platform.state, platform.clock, org, folder):
+        found = await prices.sync_prices(*place, today(platform.clock), apply=body.apply)
+    return SyncAnswer(
+        provider=folder,
+        published_by=found.source,
+        applied=body.apply,
+        proposals=[_proposal(proposal) for proposal in found.proposals],
+        kept=[KeptAnswer(price=_answer(kept.price), published=dict(kept.published)) for kept in found.kept],
+        left_out=dict(found.left_out),
+    )
+
+
+def _proposal(proposal: Proposal) -> ProposalAnswer:
+    old = proposal.replaced
+    return ProposalAnswer(
+        kind=proposal.kind, price=_answer(proposal.price), replaces=None if old is None else _answer(old)
+    )
 
 
 def _values(body: PriceChange, platform: Platform, provider: str) -> dict[str, Any]:

@@ -18,10 +18,12 @@ CLASSES = {
         TokenClass("input", (_INPUT,), (_BATCH_INPUT,)),
         TokenClass("input_audio", ("audio_input_per_million",)),
         TokenClass(
-            "cached_input", ("cached_input_per_million", _INPUT), ("batch_cached_input_per_million", _BATCH_INPUT)
+            "cached_input",
+            ("cached_input_per_million", _INPUT),
+            ("batch_cached_input_per_million", "cached_input_per_million", _BATCH_INPUT),
         ),
         TokenClass("cached_input_audio", ("cached_audio_input_per_million", "audio_input_per_million")),
-        TokenClass("cache_write", ("cache_write_per_million", _INPUT), (_BATCH_INPUT,)),
+        TokenClass("cache_write", ("cache_write_per_million", _INPUT), ("batch_cache_write_per_million", _BATCH_INPUT)),
         TokenClass("output", ("output_per_million",), ("batch_output_per_million",)),
         TokenClass("output_audio", ("audio_output_per_million",)),
         TokenClass("images", ("image_each",), per=1, pricing_unit="Images"),

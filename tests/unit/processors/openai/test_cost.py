@@ -39,7 +39,7 @@ BOOK = PriceBook(
         ("input", "gpt-5", False, None, "1.25"),
         ("input", "gpt-5-2025-08-07", False, "default", "1.25"),
         ("cached_input", "gpt-5", False, "default", "0.125"),
-        ("cached_input", "gpt-5", True, "default", "0.625"),
+        ("cached_input", "gpt-5", True, "default", "0.125"),
         ("cache_write", "gpt-5", False, "default", "1.25"),
         ("input", "gpt-5", True, "default", "0.625"),
         ("input", "gpt-5", False, "flex", "0.6"),
