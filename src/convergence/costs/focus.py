@@ -140,7 +140,7 @@ class _Builder:
     async def build(self, window: Window) -> pa.Table:
         """Read until rows and sums agree: another run may have published costs between the two."""
         for is_last in (False, True):
-            rows = await self._query(self._rows(), window)
+            rows = self._spell(await self._query(self._rows(), window))
             broken = _find_difference(_sum(rows), await self._read_billed(window))
             if broken is None:
                 break
@@ -148,15 +148,22 @@ class _Builder:
                 raise _not_conserved(self._source, *broken)
         return rows
 
+    def _spell(self, rows: pa.Table) -> pa.Table:
+        """With the names of the table: GoogleSQL's are the same in any case, and not every engine keeps it."""
+        names = {column.name.casefold(): column.name for column in self._context.catalog.schema(TABLE).columns}
+        return rows.rename_columns([names[name.casefold()] for name in rows.column_names])
+
     def _freshness(self) -> str:
-        """The days of the table and of its FOCUS rows: how many rows, and whether another run has loaded them since."""
-        day, table = self._source.day_column, self._source.table
+        """The days of the table and of its FOCUS rows: how many rows, and whether the two still agree."""
+        day, amount, table = self._source.day_column, self._source.amount_column, self._source.table
         return (
-            "SELECT COALESCE(c.day, f.day) AS day, COALESCE(c.n, 0) AS n, c.run IS DISTINCT FROM f.run AS is_stale FROM"
-            f" (SELECT {day} AS day, COUNT(*) AS n, MAX(pipeline_logging_id) AS run FROM {table}"
-            f" WHERE {day} >= @start_date AND {day} < @end_date GROUP BY day) AS c FULL JOIN"
-            f" (SELECT x_UsageDate AS day, MAX(x_RunId) AS run FROM {TABLE} WHERE {SCOPE_COLUMN} = @scope"
-            " AND x_UsageDate >= @start_date AND x_UsageDate < @end_date GROUP BY day) AS f ON f.day = c.day"
+            "SELECT COALESCE(c.day, f.day) AS day, COALESCE(c.n, 0) AS n,"
+            " c.run IS DISTINCT FROM f.run OR c.amount IS DISTINCT FROM f.amount AS is_stale FROM"
+            f" (SELECT {day} AS day, COUNT(*) AS n, MAX(pipeline_logging_id) AS run, SUM({amount}) AS amount"
+            f" FROM {table} WHERE {day} >= @start_date AND {day} < @end_date GROUP BY day) AS c FULL JOIN"
+            f" (SELECT x_UsageDate AS day, MAX(x_RunId) AS run, SUM(BilledCost) AS amount FROM {TABLE} WHERE"
+            f" {SCOPE_COLUMN} = @scope AND x_UsageDate >= @start_date AND x_UsageDate < @end_date GROUP BY day) AS f"
+            " ON f.day = c.day"
         )
 
     def _rows(self) -> str:

@@ -24,14 +24,14 @@ DAYS = 30
 FIRST = TODAY - timedelta(days=DAYS)
 ACME = OrgScope("acme")
 # Who wrote a row and when; and what is about one warehouse and not about costs.
-OWN_COLUMNS = {*LINEAGE_COLUMNS, "last_seen_at"}
+OWN_COLUMNS = {*LINEAGE_COLUMNS, "last_seen_at", "x_RunId"}
 OWN_TABLES = {"org_comprehensive_view", "onboarding_validation_test"}
 
 
 @pytest.fixture
 def provider() -> Iterator[SimulatorServer]:
     simulated = Simulator()
-    simulated.add_account(ADMIN_KEY, OpenAIWorld(end_day=TODAY, days=DAYS, rows_per_day=40, steady=True))
+    simulated.add_account(ADMIN_KEY, OpenAIWorld(end_day=TODAY, days=DAYS, rows_per_day=12, steady=True))
     with SimulatorServer(simulated) as server:
         yield server
 
