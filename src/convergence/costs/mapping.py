@@ -21,19 +21,19 @@ Cells = Sequence[Sequence[Any]]
 
 _HEADERS: Final[dict[str, tuple[str, ...]]] = {
     "provider": ("vendor",),
-    "api_key_id": ("key_id", "apikey_id"),
+    "api_key_id": ("key_id",),
     "masked_key": ("masked", "masked_api_key", "key_hint", "hint", "redacted_value", "partial_key_hint"),
     "key_name": ("api_key_name", "name", "key"),
     "user_id": ("user", "account_id", "account"),
     "project_id": ("project", "workspace", "workspace_id"),
-    "person": ("person_email", "email", "e_mail", "email_address", "owner", "owner_email"),
+    "person": ("person_email", "email", "email_address", "owner", "owner_email"),
     "team": ("team_name",),
-    "cost_center": ("cost_centre", "costcenter", "costcentre"),
+    "cost_center": ("cost_centre",),
     "valid_from": ("from", "start", "start_date"),
     "valid_to": ("to", "until", "end", "end_date"),
     "note": ("notes", "comment", "description"),
 }
-_COLUMNS: Final = {alias: name for name, aliases in _HEADERS.items() for alias in (name, *aliases)}
+_COLUMNS: Final = {alias.replace("_", ""): name for name, aliases in _HEADERS.items() for alias in (name, *aliases)}
 _TARGETS: Final = ("person", "team", "cost_center")
 _PROVIDER_NAMES: Final = {"claude": "anthropic", "gcp_sa": "gcp", "google_cloud": "gcp"}
 _SECRET: Final = re.compile(
@@ -206,7 +206,7 @@ def mask(text: str) -> str:
 
 
 def _read_header(line: Sequence[Any]) -> list[str]:
-    columns = [_COLUMNS.get(_normalize(_text_of(cell)), "") for cell in line]
+    columns = [_COLUMNS.get(_normalize(_text_of(cell)).replace("_", ""), "") for cell in line]
     named = [name for name in columns if name]
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:

@@ -42,3 +42,10 @@ async def ledger(tmp_path: Path, spent: Path) -> AsyncIterator[Ledger]:
     shutil.copytree(spent, tmp_path, dirs_exist_ok=True)
     async with open_ledger(tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+async def bare(tmp_path: Path) -> AsyncIterator[Ledger]:
+    """The organization before its first cost."""
+    async with open_ledger(tmp_path) as opened:
+        yield opened

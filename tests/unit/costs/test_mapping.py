@@ -51,7 +51,7 @@ def test_ragged_rows_and_blank_rows_as_the_values_api_sends_them() -> None:
 def test_columns_are_found_by_their_names_in_any_order_and_spelling() -> None:
     reading = _read(
         ["Search", " User@Example.COM ", "4711", "ignored", "OpenAI"],
-        header=["TEAM ", "Person  Email", "Cost-Centre", "favourite colour", "Provider"],
+        header=["TEAM ", "Person e-mail", "Cost-Centre", "favourite colour", "Provider"],
     )
     (row,) = reading.rows
     assert (row["provider"], row["person"], row["team"], row["cost_center"]) == (
