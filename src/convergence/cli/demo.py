@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 ORG: Final = "demo"
 SEED: Final = 7
-_PROVIDERS: Final = {"openai": "OpenAI", "anthropic": "Anthropic"}
-_PIPELINES: Final = ("openai/usage_cost", "openai/subscriptions", "anthropic/usage_cost")
+_PROVIDERS: Final = {"openai": "OpenAI", "anthropic": "Anthropic", "cursor": "Cursor"}
+_PIPELINES: Final = ("openai/usage_cost", "openai/subscriptions", "anthropic/usage_cost", "cursor/usage_cost")
 
 
 @dataclass(frozen=True, slots=True)
