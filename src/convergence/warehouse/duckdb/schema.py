@@ -125,6 +125,11 @@ def read_views(cursor: Connection, dataset: DatasetRef) -> list[View]:
     return [View(name, text, tuple(datasets)) for name, text, datasets in rows if present.get(name) == "VIEW"]
 
 
+def read_view(cursor: Connection, view: TableRef) -> str | None:
+    """The DuckDB text of a view that `ensure_view` made."""
+    return next((one.text for one in read_views(cursor, view.dataset) if one.name == view.name), None)
+
+
 def relation_kind(cursor: Connection, table: TableRef) -> str | None:
     """TABLE, VIEW, or None where there is neither."""
     return dict(relations(cursor, table.dataset)).get(table.name)

@@ -166,6 +166,9 @@ class DuckDBWarehouse:
         if translation.kind is not Kind.SELECT or translation.parameters:
             raise StatementFailed(f"view {view} needs a SELECT without parameters", hint="Write the values out.")
 
+        if await self._run(view.dataset, lambda cursor: schema.read_view(cursor, view)) == translation.text:
+            return False
+
         def replace(cursor: Connection) -> bool:
             self._attach(cursor, translation.tables)
             return schema.replace_view(cursor, view, translation.text, translation.tables)
