@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -59,28 +60,29 @@ class Bench:
     org: OrgScope = field(default_factory=lambda: OrgScope("acme"))
     runs: int = 0
 
-    @property
-    def _pipeline(self) -> Pipeline:
-        return Catalog(CONFIGS).find(f"{self.provider}-usage-cost")
+    def _pipeline(self, name: str | None = None) -> Pipeline:
+        return Catalog(CONFIGS).find(name or f"{self.provider}-usage-cost")
 
     @property
     def _steps(self) -> dict[str, Mapping[str, Any]]:
-        return {step.ps_type: step.config for step in self._pipeline.steps}
+        return {step.ps_type: step.config for step in self._pipeline().steps}
 
     async def run(
         self,
         ps_type: str,
-        window: Window,
+        window: Window | None,
         *,
         config: Mapping[str, Any] | None = None,
         trigger_type: str = "api",
         key: str | None = None,
         limits: LoadLimits | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        outputs: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> StepResult:
         """Run one step as the shipped pipeline has it, each time with a higher fence."""
         self.runs += 1
         context = StepContext(
-            run=RunInfo(f"run_{self.runs}", self._pipeline.pipeline_id, trigger_type, "test", self.runs),
+            run=RunInfo(f"run_{self.runs}", self._pipeline().pipeline_id, trigger_type, "test", self.runs),
             step_id=ps_type.replace(".", "_"),
             platform=PlatformScope(),
             warehouse=self.warehouse,
@@ -95,11 +97,27 @@ class Bench:
             folder=CONFIGS / self.provider,
             org=self.org,
             window=window,
+            parameters=parameters or {},
+            outputs=outputs or {},
             limits=limits or LoadLimits(shrink_recheck=timedelta()),
         )
         engine = import_module(f"convergence.processors.{ps_type}").get_engine()
         result: StepResult = await engine.execute({**self._steps.get(ps_type, {}), **(config or {})}, context)
         return result
+
+    async def load_file(
+        self, content: bytes, name: str, *, pipeline: str, limits: LoadLimits | None = None
+    ) -> dict[str, StepResult]:
+        """Upload a file now and run a pipeline over it, as POST /files does; what each step made of it."""
+        upload = await self.uploads.receive(self.org, _chunks(content), max_bytes=2**30)
+        os.utime(upload.path, (self.clock.now().timestamp(),) * 2)
+        given, results = {"upload": upload.sha256, "filename": name, "provider": self.provider}, {}
+        for step in self._pipeline(pipeline).steps:
+            outputs = {step_id: result.metadata for step_id, result in results.items()}
+            results[step.step_id] = await self.run(
+                step.ps_type, None, config=step.config, limits=limits, parameters=given, outputs=outputs
+            )
+        return results
 
     async def run_all(self, window: Window) -> None:
         for ps_type in self._steps:
@@ -140,6 +158,10 @@ async def open_bench(
     yield made
     await pool.close()
     await warehouse.close()
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 def last_days(count: int) -> Window:

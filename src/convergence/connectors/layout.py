@@ -7,9 +7,12 @@ from typing import Final, Literal
 
 FieldType = Literal["STRING", "INT64", "NUMERIC", "BOOL", "TIMESTAMP", "DATE"]
 TimeFormat = Literal["unix_s", "unix_ms", "unix_ms_text", "rfc3339"]
-AmountUnit = Literal["whole", "cents", "micro"]
-DECIMALS: Final[dict[AmountUnit, int]] = {"whole": 0, "cents": 2, "micro": 6}
-"""How many places the point moves to the left to make a whole unit of the currency."""
+AmountUnit = Literal["whole", "cents", "micro", "millions"]
+DECIMALS: Final[dict[AmountUnit, int]] = {"whole": 0, "cents": 2, "micro": 6, "millions": -6}
+"""How many places the point moves to the left to make a whole unit of the currency.
+
+A price for one token, which nine places may not hold, counts millions when it is to be the price of a million.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from convergence.simulator.anthropic import AnthropicWorld
 from convergence.simulator.cursor import CursorWorld
+from convergence.simulator.deepseek import DeepSeekWorld, ExportForm, build_export, zip_export
 from convergence.simulator.faults import FaultRule, rate_limited
 from convergence.simulator.google_sheets import GoogleSheetsWorld
 from convergence.simulator.openai import OpenAIWorld
@@ -19,13 +20,17 @@ __all__ = [
     "DEMO_KEY",
     "AnthropicWorld",
     "CursorWorld",
+    "DeepSeekWorld",
+    "ExportForm",
     "FaultRule",
     "GoogleSheetsWorld",
     "OpenAIWorld",
     "Simulator",
     "SimulatorProcess",
     "SimulatorServer",
+    "build_export",
     "create_simulator_app",
     "rate_limited",
     "run_simulator",
+    "zip_export",
 ]

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from convergence.simulator.anthropic.routes import AnthropicProvider
 from convergence.simulator.cursor.routes import CursorProvider
+from convergence.simulator.deepseek.routes import DeepSeekProvider
 from convergence.simulator.google_sheets.routes import GoogleSheetsProvider
 from convergence.simulator.openai.routes import OpenAIProvider
 
@@ -40,6 +41,7 @@ PROVIDERS: dict[str, Provider] = {
         OpenAIProvider(),
         AnthropicProvider(),
         CursorProvider(),
+        DeepSeekProvider(),
         GoogleSheetsProvider(),
     )
 }
