@@ -9,7 +9,9 @@ import typer
 from convergence.cli import (
     costs,
     demo,
+    exports,
     files,
+    identity,
     integrations,
     keys,
     organizations,
@@ -56,6 +58,8 @@ app.add_typer(keys.app, name="keys")
 runs.register(app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(files.app, name="files")
+app.add_typer(exports.app, name="export")
+app.add_typer(identity.app, name="identity")
 costs.register(app)
 reconciliation.register(app)
 prices.register(app)

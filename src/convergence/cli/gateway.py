@@ -54,6 +54,22 @@ class Gateway:
         """The raw bytes of a 2xx answer to a POST."""
         return (await self._send("POST", path, org, body, None, None)).content
 
+    async def save(self, path: str, file: Path, *, org: str, params: Params) -> None:
+        """Write the body of a 2xx answer to a file as it comes; what was there stays when none comes whole."""
+        query = {name: value for name, value in params.items() if value is not None}
+        part = file.with_name(f"{file.name}.part")
+        try:
+            async with self.client.stream("GET", PREFIX + path, params=query, headers=self._keys(org)) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise _problem(answer)
+                with part.open("wb") as target:
+                    async for piece in answer.aiter_bytes():
+                        target.write(piece)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
+
     async def upload(self, path: str, file: Path, *, org: str, fields: Mapping[str, str]) -> Any:
         """The JSON of a 2xx answer to a form with a file, which is sent as it is read."""
         with file.open("rb") as content:

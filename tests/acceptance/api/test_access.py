@@ -59,9 +59,13 @@ ROUTES = {
     "take_run": "POST /tasks/run",
     "take_sweep": "POST /tasks/sweep",
     "take_tick": "POST /tasks/tick",
+    "export_focus": "GET /export/acme/focus",
     "query": "POST /query/acme",
     "load_file": "POST /files/acme/deepseek",
     "show_costs": "GET /costs/acme",
+    "show_identity": "GET /identity/acme",
+    "preview_identity": "POST /identity/acme/preview",
+    "list_unmapped": "GET /identity/acme/unmapped",
     "show_reconciliation": "GET /reconciliation/acme",
     "rerate_costs": "POST /costs/acme/rerate",
 }
