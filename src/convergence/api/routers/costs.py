@@ -75,7 +75,7 @@ async def show_costs(org: OrgOf, platform: PlatformOf, asked: Annotated[CostQuer
 
     Billed cost is what the provider reports, to the last decimal; list cost is usage times the price book.
     """
-    window = _window(asked, platform.clock)
+    window = choose_window(asked.start_date, asked.end_date, platform.clock)
     keys = _names(asked.group_by)
     report = await read_costs(
         platform.warehouse,
@@ -107,8 +107,13 @@ def _names(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _window(asked: CostQuery, clock: Clock) -> Window:
-    window = parse_window(None, asked.start_date, asked.end_date)
+def choose_window(first: date | None, last: date | None, clock: Clock) -> Window:
+    """Both days included; the last 30 where neither is given.
+
+    Raises:
+        InvalidRequest: half a range, an empty one, or too many days.
+    """
+    window = parse_window(None, first, last)
     if window is None:
         current = today(clock)
         return Window(current - timedelta(days=_DEFAULT_DAYS - 1), current + DAY)

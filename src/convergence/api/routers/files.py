@@ -18,6 +18,7 @@ from convergence.catalog import Pipeline
 from convergence.connectors.files import check_archive
 from convergence.errors import InvalidRequest, NotFound
 from convergence.integrations import find_provider
+from convergence.kit.ids import new_id
 from convergence.pipelines.models import TriggerType
 from convergence.pipelines.service import RunRequest
 
@@ -60,7 +61,8 @@ async def load_file(
 ) -> AcceptedAnswer:
     """Load a file: `kind` is export (the default), invoice, focus or identity. The answer comes before the run.
 
-    The same content twice is the same run, unless that run has failed or was cancelled.
+    The same content twice is the same run, unless that run has failed or was cancelled; an identity mapping is loaded
+    each time.
     """
     name = _provider_name(provider)
     form = FileForm(request)
@@ -74,7 +76,10 @@ async def load_file(
         trigger_type=TriggerType.CLI if caller.name == OPERATOR else TriggerType.API,
         trigger_by=caller.name,
     )
-    run = await platform.pipelines.run_upload(org, accepted, f"{name}/{upload.sha256}")
+    content = f"{name}/{upload.sha256}"
+    if kind == "identity":  # a mapping that was replaced since may be loaded again
+        content += f"/{new_id('load')}"
+    run = await platform.pipelines.run_upload(org, accepted, content)
     return AcceptedAnswer(
         pipeline_logging_id=run.run_id, pipeline_id=run.pipeline_id, org_slug=run.org_slug, status=run.status
     )
