@@ -68,7 +68,7 @@ def test_the_reasons_sum_to_the_residual(figures: list[DayFigures], bills: list[
         for leg in (one.usage, one.invoice):
             assert leg is None or sum(leg.explained.values(), Decimal(0)) == leg.residual
         if one.usage is not None and one.invoice is not None:
-            assert one.residual == one.invoiced - one.usage_x_price  # type: ignore[operator] # both are there
+            assert one.residual == one.invoiced - one.usage_x_price
 
 
 @given(st.lists(days, max_size=6), terms)

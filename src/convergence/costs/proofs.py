@@ -9,6 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from convergence.costs.focus import find_sources
 from convergence.costs.report import read_costs
 from convergence.costs.reported import read_reported_totals
 from convergence.errors import DataQualityError
@@ -77,7 +78,8 @@ async def prove_conservation(
     reported = await read_reported_totals(warehouse, catalog, org, provider, window, tables)
     raw = None if reported is None else _sums(reported)
     daily = await _query(warehouse, org, _DAILY.format(provider=provider), _days(window))
-    focus = await _read_focus(warehouse, org, provider, window, tables) if with_focus else None
+    is_built = any(source.scope == provider for source in find_sources(catalog, tables, [provider]))
+    focus = await _read_focus(warehouse, org, provider, window, tables) if with_focus and is_built else None
     owned, ownerless = await _read_owners(warehouse, org, provider, window)
     keys = sorted({key for sums in (raw, daily, owned, ownerless, focus) for key in sums or ()})
     return [

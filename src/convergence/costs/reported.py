@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from convergence.catalog import Catalog
     from convergence.kit.window import Window
 
+_RAW_TABLE: Final = re.compile(r"\b\w+_raw\b")
 _USUAL: Final = """
 SELECT usage_date, currency, SUM(amount) AS amount
 FROM {table}
@@ -27,8 +29,9 @@ async def read_reported_totals(
 ) -> list[dict[str, Any]] | None:
     """usage_date, currency and amount of each day that has one; None where the provider reports no cost.
 
-    `{provider}/sql/reported_totals.sql` says how to read it; without that file it is the sum of amount in
-    `{provider}_reported_cost_daily_raw`. `tables` are those of the organization.
+    `{provider}/sql/reported_totals.sql`, or `raw_totals.sql` where costs are rebuilt from raw rows, says how;
+    without such a file it is the sum of amount in `{provider}_reported_cost_daily_raw`. `tables` are those of the
+    organization.
     """
     sql = _find_sql(catalog, provider, tables)
     if sql is None:
@@ -43,7 +46,9 @@ def reported_table(provider: str) -> str:
 
 
 def _find_sql(catalog: Catalog, provider: str, tables: Collection[str]) -> str | None:
-    path = f"{provider}/sql/reported_totals.sql"
-    if (catalog.root / path).is_file():
-        return catalog.text(catalog.root, path)
+    for name in ("reported_totals", "raw_totals"):
+        path = f"{provider}/sql/{name}.sql"
+        if (catalog.root / path).is_file():
+            sql = catalog.text(catalog.root, path)
+            return sql if all(table in tables for table in _RAW_TABLE.findall(sql)) else None
     return _USUAL.format(table=reported_table(provider)) if reported_table(provider) in tables else None

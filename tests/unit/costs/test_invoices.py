@@ -60,7 +60,7 @@ def test_every_fault_is_named_and_nothing_is_taken() -> None:
         read(text)
     assert raised.value.code == "invoice_invalid"
     faults = raised.value.fields["faults"]
-    assert [str(fault).split(":")[0] + ":" + str(fault).split(":")[1] for fault in faults] == [  # type: ignore[attr-defined] # a list
+    assert [str(fault).split(":")[0] + ":" + str(fault).split(":")[1] for fault in faults] == [
         "line 3: BilledCost",
         "line 3: ChargeCategory",
         "line 4: BillingCurrency",

@@ -14,7 +14,7 @@ from convergence.errors import DataQualityError
 def proof(**changes: str | None) -> Proof:
     texts = {"raw": "5", "daily": "5", "attributed": "3", "unattributed": "2", "focus": "5", **changes}
     given = {name: None if text is None else Decimal(text) for name, text in texts.items()}
-    return Proof(date(2026, 10, 1), "USD", **given)  # type: ignore[arg-type] # only raw and focus are ever None
+    return Proof(date(2026, 10, 1), "USD", **given)
 
 
 def test_sums_that_agree_to_the_last_digit_are_conserved() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.costs.proofs import CONSERVED, Proof, check_proofs, prove_conservation, sum_proofs
+from convergence.kit.window import Window, join_days
 from convergence.steps import StepContext, StepResult
 from convergence.steps.loading import DayLoad, Fetched, publish_days
-from convergence.steps.reports import choose_window
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,13 +21,12 @@ FOCUS_STEP: Final = "transform_focus"
 
 
 class Config(BaseModel):
-    """The days must be those of the step that makes the cost table. FOCUS is held to it where this run built it."""
+    """Days before the run's, up to `lookback_days`, are proved where the run has changed their costs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     provider: str = Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")
-    restatement_days: int = Field(default=0, ge=0, le=45)
-    month_end_days: int = Field(default=0, ge=0, le=45)
+    lookback_days: int = Field(default=100, ge=0, le=400)
 
 
 def get_engine() -> ConservationProcessor:
@@ -34,24 +34,43 @@ def get_engine() -> ConservationProcessor:
 
 
 class ConservationProcessor:
-    """The record is written first: a day that is broken stays visible in it."""
+    """The record is written first: a day that is broken stays visible in it. FOCUS counts where the run built it."""
 
     async def execute(self, step_config: Mapping[str, Any], context: StepContext, /) -> StepResult:
         config = Config.model_validate(step_config)
-        window = choose_window(context, config.restatement_days, config.month_end_days)
-        proofs = await prove_conservation(
-            context.warehouse,
-            context.catalog,
-            context.tenant,
-            config.provider,
-            window,
-            with_focus=FOCUS_STEP in context.outputs,
+        days = await _find_days(context, config)
+        proofs = await _prove(context, config.provider, days)
+        load = DayLoad(
+            TABLE,
+            f"{config.provider}.conservation",
+            amount_column="daily",
+            part=("provider", config.provider),
         )
-        part = ("provider", config.provider)
-        load = DayLoad(TABLE, f"{config.provider}.conservation", amount_column="daily", part=part)
-        await publish_days(context, load, Fetched(window, _build_rows(context, config.provider, proofs)))
+        for window in join_days(days):
+            held = [proof for proof in proofs if proof.usage_date in window]
+            await publish_days(context, load, Fetched(window, _build_rows(context, config.provider, held)))
         check_proofs(config.provider, proofs)
         return StepResult(len(proofs), {"status": CONSERVED, "conserved": sum_proofs(proofs)})
+
+
+async def _find_days(context: StepContext, config: Config) -> list[date]:
+    """The run's days, and those before them that its cost step has changed."""
+    whole = Window(context.days.start - timedelta(days=config.lookback_days), context.days.end)
+    states = await context.warehouse.scopes(context.tenant.dataset, f"{config.provider}.cost", whole)
+    return sorted({*context.days.days(), *(state.day for state in states if state.run_id == context.run.run_id)})
+
+
+async def _prove(context: StepContext, provider: str, days: Sequence[date]) -> list[Proof]:
+    proofs = await prove_conservation(
+        context.warehouse,
+        context.catalog,
+        context.tenant,
+        provider,
+        Window.inclusive(days[0], days[-1]),
+        with_focus=FOCUS_STEP in context.outputs,
+    )
+    chosen = frozenset(days)
+    return [proof for proof in proofs if proof.usage_date in chosen]
 
 
 def _build_rows(context: StepContext, provider: str, proofs: Sequence[Proof]) -> pa.Table:
