@@ -280,7 +280,7 @@ def _shown(document: YamlText, at: KeyPath) -> str:
 
 
 def _key_path(dotted: str) -> KeyPath:
-    return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
+    return tuple(int(part) if part.isdecimal() else part for part in dotted.split(".") if part)
 
 
 def _as_list(value: Any) -> list[Any]:

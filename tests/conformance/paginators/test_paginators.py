@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convergence.connectors import AfterId, CursorToken, LinkHeader, LoopGuard, Offset, PageNumber, Paginator
+from convergence.connectors import (
+    AfterId,
+    CursorToken,
+    LinkHeader,
+    LoopGuard,
+    NextLink,
+    Offset,
+    PageNumber,
+    Paginator,
+)
 from convergence.errors import ProviderMisbehaved
 
 BASE = (("start_time", "1"), ("group_by", "a"), ("group_by", "b"))
@@ -95,19 +104,28 @@ CASES = [
     ),
 ]
 LINKED = case("link header", LinkHeader(), {}, ("page", "2"), {}, headers={"Link": LINK})
+NEXT = case(
+    "next link",
+    NextLink("links.next"),
+    {"links": {"next": "https://evil.example/v1/x?group_by=a&group_by=b&page=2&start_time=1"}},
+    ("page", "2"),
+    {"links": {"next": None}},
+    {"links": {"next": 2}},
+    {"links": {"next": "http://[::1/?page=2"}},
+)
 
 
 def ids(value: Case) -> str:
     return value.name
 
 
-@pytest.mark.parametrize("paging", [*CASES, LINKED], ids=ids)
+@pytest.mark.parametrize("paging", [*CASES, LINKED, NEXT], ids=ids)
 def test_the_next_request_adds_one_parameter_and_keeps_the_others(paging):
     following = paging.paginator.next(BASE, paging.first, paging.headers)
     assert sorted(following) == sorted([*BASE, paging.added])
 
 
-@pytest.mark.parametrize("paging", [*CASES, LINKED], ids=ids)
+@pytest.mark.parametrize("paging", [*CASES, LINKED, NEXT], ids=ids)
 def test_the_last_page_ends_the_list(paging):
     assert paging.paginator.next(BASE, paging.last, {}) is None
 
@@ -129,7 +147,7 @@ def test_more_without_a_way_there_is_an_error_and_not_an_end(paging, envelope):
     assert caught.value.code == "pagination_lost"
 
 
-@pytest.mark.parametrize("paging", [*CASES, LINKED], ids=ids)
+@pytest.mark.parametrize("paging", [*CASES, LINKED, NEXT], ids=ids)
 def test_paging_twice_from_the_same_answer_gives_the_same_request(paging):
     once = paging.paginator.next(BASE, paging.first, paging.headers)
     assert paging.paginator.next(BASE, paging.first, paging.headers) == once
@@ -146,7 +164,7 @@ ENVELOPES = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize("paging", [*CASES, LINKED], ids=ids)
+@pytest.mark.parametrize("paging", [*CASES, LINKED, NEXT], ids=ids)
 @given(answers=st.lists(ENVELOPES, min_size=1, max_size=30))
 def test_paging_always_ends_whatever_the_provider_answers(paging, answers):
     assert walk(paging, answers) <= 20

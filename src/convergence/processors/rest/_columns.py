@@ -24,6 +24,7 @@ from convergence.steps.registry import Finding
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Format = Literal["date", "unix_s", "unix_ms", "unix_ms_text", "rfc3339"]
 _TYPES: Final = get_args(FieldType)
 
 
@@ -39,7 +40,7 @@ class ColumnKeys(BaseModel):
     bucket_field: str | None = None
     value: str | int | bool | Decimal | None = None
     unit: AmountUnit | None = None
-    format: TimeFormat | Literal["date"] | None = None
+    format: Format | None = None
     non_negative: bool = False
 
     @model_validator(mode="before")
@@ -148,7 +149,8 @@ def find_faults(given: Mapping[str, Any], schema: TableSchema) -> Iterator[Findi
 
 def _faults(keys: ColumnKeys, column: Column) -> Iterator[Finding]:
     if column.type not in _TYPES or column.mode == "REPEATED":
-        yield "", f"is of type {column.type}, which cannot be mapped", f"a column of type {', '.join(_TYPES)}"
+        kind = f"{column.type} {column.mode}"
+        yield "", f"is {kind}, which cannot be mapped", f"a single value of type {', '.join(_TYPES)}"
         return
     if keys.unit is not None and column.type != "NUMERIC":
         yield ".unit", f"means nothing for {column.type}", "a NUMERIC column"

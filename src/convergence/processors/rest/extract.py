@@ -51,7 +51,7 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _check_whole(self) -> Self:
         if self.write_mode == "replace_window" and not self.request.names_days:
-            raise ValueError("replaces days and asks for none: request needs {start_date} and {end_date}, or the like")
+            raise ValueError("replaces days, and its request names none: {start_date} and {end_date}, or the like")
         if self.write_mode == "merge" and not self.keys:
             raise ValueError("write_mode: merge needs keys")
         if self.write_mode == "append" and (self.restatement_days or self.month_end_days):
