@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from convergence.costs.people import IdentityTables, build_attribution, describe_identity
 from convergence.errors import DataQualityError
+from convergence.kit.clock import today
 from convergence.kit.window import DAY, Window
 from convergence.sql import Parameter, Statement
 from convergence.steps import StepContext
@@ -70,7 +71,7 @@ def find_sources(catalog: Catalog, existing: Collection[str], providers: Iterabl
 async def build_focus(
     context: StepContext, window: Window, providers: Iterable[str] | None = None, *, lookback_days: int = 0
 ) -> Published:
-    """Rewrite the window's days, and those of the days before it whose costs have changed since they were built.
+    """Rewrite the window's days, and of `lookback_days` before it and all after it those whose costs have changed.
 
     Each day is replaced whole for each source; rows of others, and of uploaded files, are never touched.
 
@@ -130,12 +131,15 @@ class _Builder:
         self._projects = self._projects if self._projects in existing else None
 
     async def cut(self, window: Window, lookback_days: int) -> list[Window]:
-        """The window's days and the stale ones before it, a few at a time."""
-        whole = Window(window.start - timedelta(days=lookback_days), window.end)
+        """The window's days and the stale ones around it, a few at a time."""
+        whole = self._around(window, lookback_days) if lookback_days else window
         found = (await self._query(self._freshness(), whole)).to_pylist()
         rows = dict.fromkeys(window.days(), 0)
         rows |= {row["day"]: row["n"] for row in found if row["day"] in window or row["is_stale"]}
         return cut_days(rows)
+
+    def _around(self, window: Window, days: int) -> Window:
+        return Window(window.start - timedelta(days=days), max(window.end, today(self._context.clock) + DAY))
 
     async def build(self, window: Window) -> pa.Table:
         """Read until rows and sums agree: another run may have published costs between the two."""

@@ -17,7 +17,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     providers: tuple[str, ...] = ()
-    lookback_days: int = Field(default=100, ge=0, le=400)
+    lookback_days: int = Field(default=100, ge=0, le=4000)
 
 
 def get_engine() -> FocusProcessor:
