@@ -18,8 +18,6 @@ SELECT
   SUM(net_cost) AS billed_cost,
   currency,
   currency_conversion_rate,
-  CASE WHEN currency_conversion_rate > 0 THEN ROUND(SUM(net_cost) / currency_conversion_rate, 9) END
-    AS billed_cost_usd,
   'provider' AS cost_source,
   CAST(NULL AS STRING) AS price_version
 FROM (

@@ -146,7 +146,7 @@ async def test_a_key_of_another_account_is_noticed(platform, integrations, simul
     assert "another account" in other[0]
 
 
-@pytest.mark.parametrize("provider", ["deepseek", "cursor", "gcp", "google_sheets"])
+@pytest.mark.parametrize("provider", ["deepseek", "cursor", "google_sheets"])
 async def test_a_provider_of_a_later_version_says_so(platform, integrations, provider):
     with pytest.raises(UnsupportedError) as caught:
         await integrations.setup(platform.acme, provider, "some-credential")

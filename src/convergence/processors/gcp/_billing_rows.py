@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TABLE: Final = "gcp_billing_daily_raw"
 STREAM: Final = "gcp.billing"
 PARTITION: Final = "partition_date"
+UPLOAD: Final = "upload"  # the export_table of rows from files: the same rows under another name are the same
 _DERIVED: Final = (PARTITION, "usage_date", "export_table", "net_cost")
 
 

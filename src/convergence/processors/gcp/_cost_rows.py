@@ -23,7 +23,7 @@ def build_costs(summed: pa.Table, schema: TableSchema) -> tuple[pa.Table, tuple[
     rows = _translate(summed, "labels", _name_label)
     rows = _translate(rows, "project_labels", _name_label)
     rows = _translate(rows, "tags", _name_tag)
-    rows, warnings = _drop_impossible_dollars(rows)
+    rows, warnings = _add_dollars(rows)
     return rows.select([column.name for column in schema.measures_and_dimensions]), warnings
 
 
@@ -36,18 +36,18 @@ def is_possible_rate(currency: str, rate: Decimal | None) -> bool:
     return rate >= (_LOWEST if currency in _ABOVE_A_DOLLAR else 1)
 
 
-def _drop_impossible_dollars(rows: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
+def _add_dollars(rows: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
+    """Amount / rate, as Google defines the rate: units of the currency for one dollar."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kinds, places = number_kinds(rows, ("currency", "currency_conversion_rate"))
     bad = [kind for kind in kinds if not is_possible_rate(kind["currency"], kind["currency_conversion_rate"])]
-    if not bad:
-        return rows, ()
-    possible = pa.array([kind not in bad for kind in kinds]).take(places)
-    place = rows.schema.get_field_index("billed_cost_usd")
-    dollars = pc.if_else(possible, flatten(rows["billed_cost_usd"]), None)
-    return rows.set_column(place, "billed_cost_usd", dollars), tuple(sorted(map(_warn, bad)))
+    possible = pa.array([kind not in bad for kind in kinds], pa.bool_()).take(places)
+    rates = pc.if_else(possible, flatten(rows["currency_conversion_rate"]), None)
+    exact = pc.divide(pc.cast(flatten(rows["billed_cost"]), pa.decimal256(38, 9)), pc.cast(rates, pa.decimal256(28, 9)))
+    dollars = pc.cast(pc.round(exact, ndigits=9, round_mode="half_towards_infinity"), pa.decimal128(38, 9))
+    return rows.append_column("billed_cost_usd", dollars), tuple(sorted(map(_warn, bad)))
 
 
 def _warn(kind: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from convergence.catalog.schemas import TableSchema
 from convergence.connectors.files import unpack
 from convergence.errors import DataQualityError, StepFailed
 from convergence.kit.window import Window, join_days
-from convergence.processors.gcp._billing_rows import PARTITION, TABLE, BillingRows, build_rows, empty_rows
+from convergence.processors.gcp._billing_rows import PARTITION, TABLE, UPLOAD, BillingRows, build_rows, empty_rows
 from convergence.processors.gcp._files import read_file
 from convergence.processors.gcp._publishing import count_committed, keep_others, list_days, publish_partitions
 from convergence.steps import StepContext, StepResult
@@ -61,7 +61,7 @@ def _read_all(path: Path, name: str, schema: TableSchema) -> BillingRows:
     import pyarrow as pa
 
     with unpack(path, name) as members:
-        parts = [build_rows(read_file(member.path, member.name, schema), schema, member.name) for member in members]
+        parts = [build_rows(read_file(member.path, member.name, schema), schema, UPLOAD) for member in members]
     rows = pa.concat_tables([empty_rows(schema), *(part.rows for part in parts)])
     if not rows.num_rows:
         raise StepFailed(f"{name} has no rows that can be read", code="file_unreadable")
