@@ -6,12 +6,15 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from cost_ledger import ADA, BOB, DAYS, NOW, Ledger
+from bigquery_emulator import BigQueryEmulator
+from cost_ledger import ADA, BOB, CONFIGS, DAYS, NOW, Ledger, spend
 
+from convergence.catalog import Catalog
 from convergence.costs.mapping import read_csv
 from convergence.costs.mapping_moves import find_moved_days, preview_mapping
 from convergence.costs.unmapped import read_unmapped
 from convergence.errors import InvalidRequest, LeaseLost
+from convergence.tenancy import OrgScope
 from convergence.warehouse import Claim
 
 A, B = {"person": ADA, "team": "A"}, {"person": BOB, "team": "B"}
@@ -95,3 +98,27 @@ async def test_an_organization_without_costs_has_nothing_to_move(ledger: Ledger)
     moves = await preview_mapping(rival.warehouse, rival.org, DAYS, [A])
     queue = await read_unmapped(rival.warehouse, rival.org, DAYS)
     assert (moves.rows, moves.totals, queue.rows, queue.totals) == ([], [], [], [])
+
+
+async def test_bigquery_says_the_same(bigquery_emulator: BigQueryEmulator) -> None:
+    from convergence.warehouse.bigquery import BigQueryWarehouse
+
+    warehouse = BigQueryWarehouse(bigquery_emulator.project(), endpoint=bigquery_emulator.endpoint)
+    ledger = Ledger(warehouse, Catalog(CONFIGS), OrgScope("acme"))
+    await warehouse.ensure_dataset(ledger.org.dataset)
+    await spend(ledger)
+    await ledger.map(
+        A, {"provider": "openai", "masked_key": "sk-****aaaa", "cost_center": "7", "valid_to": "2026-11-02"}
+    )
+    rows = (await ledger.mapping.read([["person", "team"], [BOB, "B"]], "api")).rows
+    moves = await preview_mapping(warehouse, ledger.org, DAYS, rows)
+    queue = await read_unmapped(warehouse, ledger.org, DAYS)
+    found = await ledger.by("team", "cost_center")
+    await warehouse.close()
+    assert found == {("A", "7"): 1, ("A", None): 2, (None, None): 28}
+    assert [(row["from_team"], row["team"], row["billed_cost"]) for row in moves.rows] == [
+        (None, "B", Decimal(16)),
+        ("A", None, Decimal(2)),
+        ("A", None, Decimal(1)),
+    ]
+    assert [row["account"] for row in queue.rows] == [BOB, None, "key_2"]
