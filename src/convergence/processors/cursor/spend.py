@@ -51,7 +51,7 @@ class SpendProcessor:
         load = DayLoad(TABLE, STREAM, day_column="snapshot_date")
         published = await publish_days(context, load, _fetch(context, pages, day))
         published.check()
-        return StepResult(published.rows, {**published.metadata, "cycle_start": _read_cycle(pages).isoformat()})
+        return StepResult(published.rows, {**published.metadata, "cycle_start": read_cycle(pages).isoformat()})
 
 
 def build_list(unit: AmountUnit) -> PostedList:
@@ -72,7 +72,7 @@ async def _read(client: ProviderClient, posted: PostedList, day: Window) -> list
     return [page async for page in read_pages(client, posted, _PARAMS, day)]
 
 
-def _read_cycle(pages: list[ListPage]) -> datetime:
+def read_cycle(pages: list[ListPage]) -> datetime:
     """When the billing cycle began.
 
     Raises:
@@ -97,7 +97,7 @@ def _fetch(context: StepContext, pages: list[ListPage], day: Window) -> Fetched:
         [page.decoded.rows for page in pages],
         context.catalog.schema(TABLE),
         snapshot_date=day.start,
-        subscription_cycle_start=_read_cycle(pages),
+        subscription_cycle_start=read_cycle(pages),
         currency=CURRENCY,
     )
     return Fetched(day, _last_of_each_user(rows), rejects)
