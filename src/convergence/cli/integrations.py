@@ -11,7 +11,7 @@ import typer
 
 from convergence.cli.display import build_table, open_console, print_json
 from convergence.cli.gateway import open_gateway
-from convergence.cli.options import AsJson, Org, Provider, Server, run_async
+from convergence.cli.options import AsJson, Org, Provider, Server, parse_parameters, run_async
 from convergence.errors import InvalidRequest
 
 app = typer.Typer(help="Credentials of an organization's providers.", no_args_is_help=True, rich_markup_mode=None)
@@ -29,6 +29,7 @@ def setup(
     name: Annotated[str | None, typer.Option(help="What to call the credential.")] = None,
     credential_env: Annotated[str | None, typer.Option(help="Environment variable that holds it.")] = None,
     credential_file: Annotated[Path | None, typer.Option(help="File that holds it; - is standard input.")] = None,
+    metadata: Annotated[list[str] | None, typer.Option(help="name=value, what the provider needs beside it.")] = None,
     server: Server = None,
     as_json: AsJson = False,
 ) -> None:
@@ -36,6 +37,8 @@ def setup(
     body: dict[str, Any] = {"credential": _read_credential(provider, credential_env, credential_file)}
     if name:
         body["credential_name"] = name
+    if metadata:
+        body["metadata"] = parse_parameters(metadata)
     result = run_async(_call(server, "POST", f"/integrations/{org}/{provider}/setup", org, body))
     if as_json:
         print_json(result)

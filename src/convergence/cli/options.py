@@ -18,7 +18,7 @@ Server = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Org = Annotated[str, typer.Argument(help="The organization's slug.")]
-Provider = Annotated[str, typer.Argument(help="openai, ...")]
+Provider = Annotated[str, typer.Argument(help="openai, ..., or one that a pipeline declares.")]
 Day = Annotated[datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="One UTC day.")]
 First = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First UTC day, inside.")]
 Last = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last UTC day, inside.")]
@@ -57,6 +57,6 @@ def parse_parameters(texts: list[str] | None) -> dict[str, str]:
     for text in texts or []:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise InvalidRequest(f"--param {text!r} is not name=value")
+            raise InvalidRequest(f"{text!r} is not name=value")
         parameters[name] = value
     return parameters
