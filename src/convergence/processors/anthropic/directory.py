@@ -131,6 +131,7 @@ def _ownership(key: Row, emails: Mapping[str, str]) -> Row:
         "owner_id": key["owner_id"],
         "owner_type": key["owner_type"],
         "person": name_person(emails.get(key["owner_id"] or "")),
+        "masked_key": key["partial_key_hint"],
     }
 
 

@@ -121,7 +121,7 @@ async def _write_keys(context: StepContext, files: Sequence[ExportFile]) -> None
         if file.part == "amount":
             for row in file.rows.group_by(["api_key_name", "api_key"]).aggregate([]).to_pylist():
                 name = " ".join(text for text in (row["api_key_name"], row["api_key"]) if text)
-                facts[name] = {"api_key_id": name, "name": row["api_key_name"]}
+                facts[name] = {"api_key_id": name, "name": row["api_key_name"], "masked_key": row["api_key"]}
     facts.pop("", None)
     nobody = {"project_id": None, "owner_id": None, "owner_type": None, "person": None}
     await Directory(context, PROVIDER).write_keys([{**fact, **nobody} for fact in facts.values()])

@@ -138,6 +138,7 @@ def _ownership(key: Row) -> Row:
         "owner_id": key.get("owner_id"),
         "owner_type": key.get("owner_type"),
         "person": name_person(key.get("owner_email")),
+        "masked_key": key.get("redacted_value"),
     }
 
 
