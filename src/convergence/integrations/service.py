@@ -348,10 +348,11 @@ def _check_given(credential_name: str | None, metadata: Mapping[str, Any] | None
 def _account_warnings(provider: Provider, held: StoredCredential | None, validation: Validation) -> tuple[str, ...]:
     """A key of another account is valid too, and reads zero where there were costs."""
     account = (held.metadata.get("account") or {}) if held else {}
-    before, now = set(account.get("project_ids") or ()), set(validation.account.get("project_ids") or ())
-    if before and not now & before:
-        found = f"this {provider.name} key sees none of the {len(before)} projects that were there when it was set up"
-        return (f"{found}: it may belong to another account",)
+    for name, what in (("project_ids", "projects"), ("owner_ids", "owners")):
+        before, now = set(account.get(name) or ()), set(validation.account.get(name) or ())
+        if before and not now & before:
+            found = f"this {provider.name} key sees none of the {len(before)} {what} that were there when it was set up"
+            return (f"{found}: it may belong to another account",)
     if account.get("id") not in (None, validation.account.get("id")):
         return (f"this {provider.name} key belongs to another account than the one that was set up",)
     return ()

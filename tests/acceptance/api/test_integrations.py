@@ -103,7 +103,7 @@ async def test_a_credential_never_comes_back(
         assert secret.encode() not in kept
 
 
-async def test_a_provider_of_later_says_so(working_api: Api) -> None:
+async def test_what_cannot_be_set_up_says_so(working_api: Api) -> None:
     key = await working_api.onboard("acme")
     answers = [
         await working_api.send("POST", "/integrations/acme/cursor/setup", key, json={"credential": "key_x"}),
@@ -113,7 +113,7 @@ async def test_a_provider_of_later_says_so(working_api: Api) -> None:
     ]
 
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
-        (501, "provider_unsupported"),
+        (400, "credential_invalid"),
         (404, "provider_unknown"),
         (404, "integration_not_found"),
         (404, "integration_not_found"),
