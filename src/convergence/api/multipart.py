@@ -38,6 +38,7 @@ class FileForm:
         self._disposition = b""
         self._name = ""
         self._value: bytearray | None = None
+        self._is_whole = False
 
     async def read_file(self) -> AsyncIterator[bytes]:
         """The bytes of the file; the fields behind it are read too."""
@@ -46,9 +47,10 @@ class FileForm:
                 self._parser.write(chunk)
                 while self._pieces:
                     yield self._pieces.popleft()
-            self._parser.finalize()
         except FormParserError:
-            raise InvalidRequest("the body is not a multipart form, or ends early", hint=_HINT) from None
+            raise InvalidRequest("the body is not a multipart form", hint=_HINT) from None
+        if not self._is_whole:
+            raise InvalidRequest("the form ends early", code="form_incomplete", hint="Send it again.")
         if self.filename is None:
             raise InvalidRequest("the form has no file", code="file_missing", hint=_HINT)
 
@@ -62,6 +64,7 @@ class FileForm:
             "on_headers_finished": self._open_part,
             "on_part_data": self._read_data,
             "on_part_end": self._end_part,
+            "on_end": self._end_form,
         }
 
     def _begin_part(self) -> None:
@@ -109,6 +112,9 @@ class FileForm:
     def _end_part(self) -> None:
         if self._value is not None:
             self.fields[self._name], self._value = _text(self._value), None
+
+    def _end_form(self) -> None:
+        self._is_whole = True
 
 
 def _boundary(request: Request) -> bytes:
