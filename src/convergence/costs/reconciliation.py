@@ -73,10 +73,14 @@ class Leg:
     base: Decimal
 
     def status(self, tolerance: Decimal) -> str:
-        allowed = max(tolerance * self.base, HALF_A_CENT)
+        allowed = _allowed(tolerance, self.base)
         if abs(self.residual) <= allowed:
             return MATCHED
         return EXPLAINED if abs(self.explained.get(UNKNOWN, _NOTHING)) <= allowed else DIVERGED
+
+
+def _allowed(tolerance: Decimal, base: Decimal) -> Decimal:
+    return max(tolerance * base, HALF_A_CENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,39 +267,46 @@ def _judge_invoice(
     """From what is reported, or from usage times price where nothing is, to what is invoiced."""
     expected = before or _NOTHING
     invoiced = sum((bill.total for bill in bills), _NOTHING)
-    explained: dict[str, Decimal] = defaultdict(Decimal, _choose_reasons(_candidates(days, bills), invoiced - expected))
+    base = max(abs(invoiced), abs(expected))
+    reasons = _explain_invoice(days, bills, invoiced - expected, _allowed(terms.tolerance, base))
+    explained: dict[str, Decimal] = defaultdict(Decimal, reasons)
     rest = invoiced - expected - sum(explained.values(), _NOTHING)
     coming = sum((day.unbilled for day in days if day.day >= terms.open_since), _NOTHING)
     late = rest if any(bill.is_open for bill in bills) else min(max(rest, _NOTHING), coming)
     explained["timing"] += late
     rounding = sum((bill.lines * HALF_A_CENT for bill in bills if bill.is_in_cents), _NOTHING)
     explained[_name_rest(rest - late, rounding)] += rest - late
-    return Leg(invoiced - expected, _present(explained), max(abs(invoiced), abs(expected)))
+    return Leg(invoiced - expected, _present(explained), base)
 
 
-def _candidates(days: Iterable[DayFigures], bills: Iterable[InvoiceFigures]) -> dict[str, Decimal]:
-    """What the invoice has and the report has not, by reason: credits that are in both explain nothing."""
-    found: dict[str, Decimal] = defaultdict(Decimal)
-    for bill in bills:
-        found["tax"] += bill.amounts.get("tax", _NOTHING)
-        found["credits"] += bill.amounts.get("credit", _NOTHING)
-        found["adjustments"] += bill.amounts.get("adjustment", _NOTHING)
-        found["fees"] += bill.amounts.get("purchase", _NOTHING)
+def _explain_invoice(
+    days: Iterable[DayFigures], bills: Sequence[InvoiceFigures], residual: Decimal, allowed: Decimal
+) -> dict[str, Decimal]:
+    """What the invoice has and the report has not, by reason: credits that are in both explain nothing.
+
+    What only the report has explains where it closes the gap, and never a part of it: that would be chance.
+    """
+    lines = {reason: sum((bill.amounts.get(name, _NOTHING) for bill in bills), _NOTHING) for name, reason in _LINES}
+    differing = dict(lines)
     for day in days:
         for reason in ("tax", "credits", "adjustments"):
-            found[reason] -= day.reasons.get(reason, _NOTHING)
-    return _present(found)
+            differing[reason] -= day.reasons.get(reason, _NOTHING)
+    best = _choose_reasons(_present(differing), residual)
+    if abs(residual - sum(best.values(), _NOTHING)) <= allowed:
+        return best
+    return _choose_reasons(_present({reason: differing[reason] for reason in _present(lines)}), residual)
+
+
+_LINES: Final = (("tax", "tax"), ("credit", "credits"), ("adjustment", "adjustments"), ("purchase", "fees"))
 
 
 def _choose_reasons(candidates: Amounts, residual: Decimal) -> dict[str, Decimal]:
     """The candidates that together leave least of the residual, as few of them as do it.
 
-    All of them need not hold: an invoice may have its credits inside its lines of usage.
+    Not all of them need to hold: an invoice may have its credits inside its lines of usage.
     """
-    groups = (group for size in range(len(candidates) + 1) for group in combinations(candidates, size))
-    best = min(
-        groups, key=lambda group: (abs(residual - sum((candidates[name] for name in group), _NOTHING)), len(group))
-    )
+    groups = [group for size in range(len(candidates) + 1) for group in combinations(candidates, size)]
+    best = min(groups, key=lambda group: abs(residual - sum((candidates[name] for name in group), _NOTHING)))
     return {name: candidates[name] for name in best}
 
 

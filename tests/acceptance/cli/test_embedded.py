@@ -26,6 +26,21 @@ def test_the_table_shows_the_total_in_cents(loaded, truth):
     assert f"${truth['cost']['total']:,.2f}" in done.stdout.splitlines()[-2]
 
 
+def test_reconcile_compares_the_providers_days(loaded, truth):
+    found = loaded.json("reconcile", "acme", *DAYS, "--daily", "--tolerance", "1")
+    reported = {row["period"]: Decimal(row["provider_reported"]) for row in found["rows"]}
+    assert reported == {day: amount for day, amount in truth["cost"]["by_day"].items() if amount}
+
+
+def test_reconcile_ends_with_1_where_an_invoice_diverges(loaded, tmp_path, truth):
+    invoice = tmp_path / "invoice.csv"
+    head = "InvoiceId,BillingPeriodStart,BillingPeriodEnd,BilledCost,BillingCurrency"
+    invoice.write_text(f"{head}\nINV-1,2026-11-01,2026-12-01,{truth['cost']['total'] + 5},USD\n")
+    assert loaded("files", "load", "acme", "openai", str(invoice), "--kind", "invoice").returncode == 0
+    done = loaded("reconcile", "acme", "--month", "2026-11", "--provider", "openai")
+    assert (done.returncode, "unknown 5.00" in done.stdout) == (1, True), done.stdout + done.stderr
+
+
 def test_query_reads_what_was_loaded(loaded, truth):
     sql = "SELECT SUM(input_tokens) AS n FROM openai_usage_daily_raw WHERE endpoint = @endpoint"
     result = loaded.json("query", "acme", sql, "--param", "endpoint=completions")
@@ -180,3 +195,20 @@ def test_help_imports_nothing_heavy(shell):
         [sys.executable, "-c", code], env=shell.environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_prices_are_set_compared_and_applied_to_past_days(loaded):
+    before = loaded.json("costs", "acme", *DAYS)["total"]
+    made = loaded.json("prices", "set", "acme", "openai", "gpt-5-mini", "output_per_million=200")
+    listed = loaded.json("prices", "list", "acme", "openai", "--model", "gpt-5-mini")
+    published = loaded.json("prices", "sync", "acme", "openai")
+    rehearsed = loaded("rerate", "acme", *DAYS, "--dry-run")
+    done = loaded("rerate", "acme", *DAYS, "--provider", "openai")
+    after = loaded.json("costs", "acme", *DAYS)["total"]
+
+    assert (made["source"], made["output_per_million"], made in listed) == ("organization", "200", True)
+    assert [kept["price"]["model_id"] for kept in published["kept"]] == ["gpt-5-mini"]
+    assert "gpt-5-mini" in rehearsed.stdout
+    assert done.stdout == rehearsed.stdout
+    assert Decimal(after["list_cost"]) > Decimal(before["list_cost"])
+    assert after["billed_cost"] == before["billed_cost"]

@@ -170,6 +170,18 @@ def test_credits_inside_the_lines_of_usage_leave_nothing_to_explain() -> None:
     assert (found.status, found.explained_by) == (EXPLAINED, amounts(credits="-5"))
 
 
+def test_a_credit_that_the_invoice_lacks_explains_the_gap_that_it_makes() -> None:
+    found = judge_month([used("100", "95", reasons=amounts(credits="-5"))], billed(usage="100"))
+    assert found.invoice is not None
+    assert found.invoice.explained == amounts(credits="5")
+
+
+def test_a_credit_that_the_invoice_lacks_explains_no_part_of_another_gap() -> None:
+    found = judge_month([used("100", "95", reasons=amounts(credits="-5"))], billed(usage="145"))
+    assert found.invoice is not None
+    assert found.invoice.explained == amounts(unknown="50")
+
+
 def test_lines_in_cents_may_be_rounded() -> None:
     found = judge_month([used("1.234", "1.234")], billed(usage="1.25", lines=4))
     assert found.explained_by == amounts(rounding="0.016")
