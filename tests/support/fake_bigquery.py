@@ -77,6 +77,7 @@ class FakeBigQuery:
     bytes_processed: int = 0
     statement_type: str = "SELECT"
     views: dict[str, str] = field(default_factory=dict)  # table id to its query
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)  # table id to what is told of it
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     effects: list[str] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -203,6 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
             *_, dataset, _tables, table = path.split("/")
             reference = {"projectId": PROJECT, "datasetId": dataset, "tableId": table}
             return self._answer(200, {"tableReference": reference, "type": "VIEW", "view": {"query": view}})
+        if "/tables/" in path and (table := self.fake.tables.get(path.rsplit("/", 1)[1])):
+            return self._answer(200, table)
         return self.fake.get(path.rsplit("/", 1)[1], self._answer)
 
     def do_POST(self) -> None:
