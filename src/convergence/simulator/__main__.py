@@ -12,8 +12,10 @@ from convergence.simulator import (
     ANTHROPIC_DEMO_KEY,
     CURSOR_DEMO_KEY,
     DEMO_KEY,
+    GOOGLE_SHEETS_DEMO_KEY,
     AnthropicWorld,
     CursorWorld,
+    GoogleSheetsWorld,
     OpenAIWorld,
     Simulator,
     run_simulator,
@@ -39,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     simulator.add_account(chosen.key, world)
     simulator.add_account(chosen.anthropic_key, _anthropic(chosen, end_day), provider="anthropic")
     simulator.add_account(chosen.cursor_key, _cursor(chosen, end_day), provider="cursor")
+    sheet = GoogleSheetsWorld(chosen.seed, people=chosen.people, is_public=True)
+    simulator.add_account(chosen.sheets_key, sheet, provider="google_sheets")
     for report in chosen.prerender:
         asyncio.run(prerender(simulator, chosen.key, report, world.window))
     run_simulator(simulator, key=chosen.key, host=chosen.host, port=chosen.port, truth=chosen.truth_file)
@@ -75,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--key", default=DEMO_KEY, help="the admin key of the OpenAI account")
     parser.add_argument("--anthropic-key", default=ANTHROPIC_DEMO_KEY, help="the admin key of the Anthropic account")
     parser.add_argument("--cursor-key", default=CURSOR_DEMO_KEY, help="the Admin API key of the Cursor team")
+    parser.add_argument("--sheets-key", default=GOOGLE_SHEETS_DEMO_KEY, help="the API key of the Google Sheets account")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--end-day", type=date.fromisoformat, help="first day without data; today by default")
     parser.add_argument("--days", type=int, default=30)
