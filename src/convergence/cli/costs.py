@@ -34,9 +34,9 @@ def costs(
         return
     keys = ([] if granularity == "total" else [granularity]) + [key for key in group_by.split(",") if key]
     console = open_console()
-    console.print(build_cost_table(keys, report, limit=limit))
     for item in report["unpriced"]:
         console.print(_describe_unpriced(item), style="yellow", markup=False)
+    console.print(build_cost_table(keys, report, limit=limit))
 
 
 def _describe_unpriced(item: dict[str, Any]) -> str:
