@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from convergence.costs.declared import ENDING, NEEDED, select_declared
 from convergence.costs.people import IdentityTables, build_attribution, describe_identity
 from convergence.errors import DataQualityError
 from convergence.kit.clock import today
@@ -33,6 +34,7 @@ FINANCE_VIEWS: Final = (
     "finance_spend_by_model",
 )
 MOST_ROWS: Final = 40_000  # in memory at a time, unless one day has more
+_DECLARED: Final = "declared"
 _NO_PROJECTS: Final = "SELECT CAST(NULL AS STRING) AS id, CAST(NULL AS STRING) AS name FROM (SELECT 1) WHERE FALSE"
 _PROJECTS: Final = {"openai": "openai_projects", "anthropic": "anthropic_workspaces"}
 
@@ -41,7 +43,7 @@ _PROJECTS: Final = {"openai": "openai_projects", "anthropic": "anthropic_workspa
 class FocusSource:
     """A table whose rows become FOCUS rows. `scope` names them in x_DeliveryScope.
 
-    `sql` is a file of configs/focus/sql: those in usage/ go through tokens.sql, those in charges/ say everything.
+    `sql` is a file of configs/focus/sql: those in charges/ say everything, all others go through tokens.sql.
     """
 
     provider: str
@@ -50,6 +52,11 @@ class FocusSource:
     sql: str
     day_column: str = "usage_date"
     amount_column: str = "billed_cost"
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the table is one that no SQL here knows, and read by the columns that it has."""
+        return self.sql == _DECLARED
 
     @property
     def load(self) -> DayLoad:
@@ -64,6 +71,9 @@ def find_sources(catalog: Catalog, existing: Collection[str], providers: Iterabl
         for path in (*sorted((folder / "usage").glob("*.sql")), *sorted((folder / "charges").glob("*.sql")))
         if (source := _source(path.parent.name, path.stem)).table in existing
     ]
+    known = {TABLE, *(source.table for source in found)}
+    names = [table.removesuffix(ENDING) for table in sorted(existing) if table.endswith(ENDING) and table not in known]
+    found += [FocusSource(name, name, f"{name}{ENDING}", _DECLARED) for name in names]
     wanted = None if providers is None else set(providers)
     return [source for source in found if wanted is None or source.provider in wanted]
 
@@ -84,7 +94,10 @@ async def build_focus(
     identity = await describe_identity(warehouse, org, existing)
     total = Published()
     for source in find_sources(context.catalog, existing, providers):
-        builder = _Builder(context, source, identity, existing)
+        columns = await _read_columns(context, source) if source.is_declared else frozenset()
+        if source.is_declared and not columns >= NEEDED:
+            continue
+        builder = _Builder(context, source, identity, existing, columns)
         for part in await builder.cut(window, lookback_days):
             total.extend(await publish_days(context, source.load, Fetched(part, await builder.build(part))))
             context.report(total.rows)
@@ -122,13 +135,19 @@ class _Builder:
     """The rows of one source. Names in its statements come from this module and the catalog; values are parameters."""
 
     def __init__(
-        self, context: StepContext, source: FocusSource, identity: IdentityTables, existing: Collection[str]
+        self,
+        context: StepContext,
+        source: FocusSource,
+        identity: IdentityTables,
+        existing: Collection[str],
+        columns: Collection[str] = (),
     ) -> None:
         self._context = context
         self._source = source
         self._identity = identity
         self._projects = _PROJECTS.get(source.provider) if source.sql.startswith("usage/") else None
         self._projects = self._projects if self._projects in existing else None
+        self._columns = columns
 
     async def cut(self, window: Window, lookback_days: int) -> list[Window]:
         """The window's days and the stale ones around it, a few at a time."""
@@ -171,10 +190,13 @@ class _Builder:
         )
 
     def _rows(self) -> str:
-        parts = [f"charges AS ({self._text(self._source.sql)})"]
-        if self._source.sql.startswith("usage/"):
+        source, parts, last = self._source, list[str](), "charges"
+        if source.is_declared:
+            parts.append(f"declared AS ({select_declared(source.table, self._columns)})")
+        parts.append(f"charges AS ({self._text(source.sql)})")
+        if not source.sql.startswith("charges/"):
             parts.append(f"classified AS ({self._text('tokens')})")
-        last = "classified" if len(parts) > 1 else "charges"
+            last = "classified"
         parts += build_attribution(last, self._identity)
         parts.append(f"projects AS ({f'SELECT id, name FROM {self._projects}' if self._projects else _NO_PROJECTS})")
         return f"WITH {', '.join(parts)} {self._text('focus')}"
@@ -201,6 +223,11 @@ class _Builder:
     def _text(self, name: str) -> str:
         catalog = self._context.catalog
         return catalog.text(catalog.root, f"focus/sql/{name}.sql")
+
+
+async def _read_columns(context: StepContext, source: FocusSource) -> frozenset[str]:
+    statement = Statement(f"SELECT * FROM {source.table} LIMIT 0", context.tenant.dataset)
+    return frozenset((await context.warehouse.query(statement)).column_names)
 
 
 def _source(folder: str, stem: str) -> FocusSource:

@@ -87,6 +87,11 @@ class StepContext:
     report: Callable[[int], None] = lambda _rows: None  # rows so far, for the progress display and the heartbeat
 
     @property
+    def provider_folder(self) -> str:
+        """The first folder below the configs root on the way to the pipeline: it names the provider."""
+        return self.folder.resolve().relative_to(self.catalog.root).parts[0]
+
+    @property
     def tenant(self) -> OrgScope:
         """The organization of the run.
 

@@ -108,6 +108,14 @@ async def test_thirty_days_with_a_restatement_are_the_truth_to_the_cent(customer
     daily = await customer.load(date=LAST.isoformat())
     restated = await customer.by_day()
     by_model = await customer.costs(granularity="total", group_by="provider,model,project,user")
+    focus = await customer.query(
+        "SELECT x_UsageDate AS day, SUM(BilledCost) AS cost FROM focus_cost_daily"
+        " WHERE ServiceProviderName = 'larkspur' GROUP BY 1"
+    )
+    credit = await customer.query(
+        "SELECT BilledCost, ConsumedQuantity, ServiceName FROM focus_cost_daily WHERE ChargeCategory = 'Credit'"
+    )
+    proofs = await customer.query("SELECT DISTINCT status FROM cost_conservation_daily WHERE provider = 'larkspur'")
     listed = (await customer.api.send("GET", "/integrations/acme", customer.key)).json()["integrations"]
 
     assert (setup["validation_status"], listed["LARKSPUR"]["status"]) == ("VALID", "VALID")
@@ -117,6 +125,9 @@ async def test_thirty_days_with_a_restatement_are_the_truth_to_the_cent(customer
     assert again["steps"][0]["metadata"]["days_unchanged"] == 30
     assert daily["steps"][0]["metadata"]["days_replaced"] == 1
     assert restated == larkspur.truth() != truth
+    assert {row["day"]: Decimal(row["cost"]) for row in focus} == larkspur.truth()
+    assert credit == [{"BilledCost": "-2.505", "ConsumedQuantity": None, "ServiceName": "larkspur"}]
+    assert proofs == [{"status": "CONSERVED"}]
     total = sum(larkspur.truth().values())
     assert Decimal(by_model["total"]["billed_cost"]) == total
     assert sum(Decimal(row["billed_cost"]) for row in by_model["rows"]) == total

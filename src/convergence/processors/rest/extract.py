@@ -11,6 +11,7 @@ from convergence.catalog.schemas import TableSchema
 from convergence.catalog.sources import NoAuth, Source
 from convergence.connectors import ProviderClient
 from convergence.connectors.sources import open_source
+from convergence.costs.declared import check_owner
 from convergence.errors import ConfigError, Fault, StepFailed
 from convergence.processors.rest._columns import ColumnKeys, build_mapping, find_faults
 from convergence.processors.rest._pages import DeclaredList
@@ -112,7 +113,7 @@ class Extract:
         config = Config.model_validate(step_config)
         schema = context.catalog.schema(config.table)
         _check_table(step_config, context)
-        provider = find_folder(context)
+        check_owner(provider := context.provider_folder, config.table)
         rows = DeclaredList(
             context,
             await _open_client(context, provider),
@@ -130,11 +131,6 @@ class Extract:
         total = await load_windows(context, load, rows, days, most_days=most_days)
         total.check()
         return StepResult(total.rows, {**total.metadata, **rows.metadata})
-
-
-def find_folder(context: StepContext) -> str:
-    """The folder below configs/ that the pipeline lies in: it names the provider."""
-    return context.folder.resolve().relative_to(context.catalog.root).parts[0]
 
 
 def _check_table(step_config: Mapping[str, Any], context: StepContext) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.catalog.schemas import TableSchema
 from convergence.catalog.templates import bind_sql
+from convergence.costs.declared import check_owner
 from convergence.errors import ConfigError, Fault, SchemaMismatch
 from convergence.kit.window import Window
 from convergence.sql import Statement
@@ -62,6 +63,7 @@ class Transform:
 
     async def execute(self, step_config: Mapping[str, Any], context: StepContext, /) -> StepResult:
         config = Config.model_validate(step_config)
+        check_owner(context.provider_folder, config.table)
         schema = context.catalog.schema(config.table)
         if schema.partition_column is None:
             raise ConfigError(Fault(f"{schema.name} is not partitioned by day", key=f"steps.{context.step_id}.table"))
