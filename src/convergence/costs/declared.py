@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Final
 
+from convergence.catalog.schemas import TableSchema
 from convergence.errors import ConfigError, Fault
 
 ENDING: Final = "_cost_daily"
@@ -16,6 +17,12 @@ _TEXTS: Final = (
     *("pricing_unit", "cost_source", "price_version"),
 )
 _NUMBERS: Final = ("quantity", "list_unit_price", "list_cost")
+_TYPES: Final = {
+    **dict.fromkeys((*_TEXTS, "service", "product", "sku", "workspace_id", "line_item", "actor"), "STRING"),
+    **dict.fromkeys((*_NUMBERS, "billed_cost"), "NUMERIC"),
+    "usage_date": "DATE",
+    "currency": "STRING",
+}
 
 
 def select_declared(table: str, present: Collection[str]) -> str:
@@ -26,6 +33,19 @@ def select_declared(table: str, present: Collection[str]) -> str:
     typed = {**dict.fromkeys(_TEXTS, "STRING"), **dict.fromkeys(_NUMBERS, "NUMERIC")}
     listed = [name if name in present else f"CAST(NULL AS {kind}) AS {name}" for name, kind in typed.items()]
     return f"SELECT {', '.join([*sorted(NEEDED), *listed])} FROM {table}"
+
+
+def find_cost_faults(schema: TableSchema) -> Iterator[tuple[str, str]]:
+    """(message, expected) of what keeps a cost table from being summed with the others; any other table has none."""
+    if not schema.name.endswith(ENDING):
+        return
+    for name in ("usage_date", "billed_cost", "currency"):
+        if schema.column(name) is None:
+            yield f"{schema.name} is a cost table without {name}", f"a column {name} of type {_TYPES[name]}"
+    for column in schema.columns:
+        wanted = _TYPES.get(column.name, column.type)
+        if column.type != wanted or (column.name in _TYPES and column.mode == "REPEATED"):
+            yield f"{schema.name} is a cost table, and its {column.name} is {column.type}", wanted
 
 
 def check_owner(provider: str, table: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+from convergence.costs.declared import ENDING
 from convergence.costs.people import ATTRIBUTES, IdentityTables, build_attribution, describe_identity
 from convergence.costs.unpriced import read_unpriced
 from convergence.errors import InvalidRequest
@@ -16,7 +17,6 @@ from convergence.tenancy import OrgScope
 from convergence.warehouse import Warehouse
 
 PROVIDERS: Final = ("openai", "anthropic", "deepseek", "cursor", "gcp")
-_ENDING: Final = "_cost_daily"  # {provider}_cost_daily: whatever has one is a provider
 _NOT_PROVIDERS: Final = frozenset(("focus",))
 _NEEDED: Final = frozenset(("usage_date", "billed_cost", "currency"))
 Granularity = Literal["day", "month", "total"]
@@ -24,7 +24,7 @@ GRANULARITIES: Final = ("day", "month", "total")
 
 # A dimension is the first of these columns that a provider's table has.
 _COLUMNS: Final[dict[str, tuple[str, ...]]] = {
-    "service": ("service", "service_description", "product"),
+    "service": ("service", "service_name", "service_description", "product"),
     "model": ("model", "sku"),
     "project": ("project_id", "workspace_id"),
     "api_key": ("api_key_id",),
@@ -125,7 +125,7 @@ class CostSource:
         return (
             f"SELECT usage_date, '{self.provider}' AS provider, {', '.join(named)}, billed_cost,"
             f" {listed} AS list_cost, currency"
-            f" FROM {self.provider}{_ENDING} WHERE usage_date >= @start_date AND usage_date < @end_date"
+            f" FROM {self.provider}{ENDING} WHERE usage_date >= @start_date AND usage_date < @end_date"
         )
 
     def _column(self, name: str) -> str:
@@ -197,12 +197,12 @@ def _keys(granularity: str, group_by: Sequence[str]) -> list[str]:
 
 def _find_providers(tables: Iterable[str]) -> list[str]:
     """Those with a cost table: our own first, in their order."""
-    named = {table.removesuffix(_ENDING) for table in tables if table.endswith(_ENDING)} - _NOT_PROVIDERS
+    named = {table.removesuffix(ENDING) for table in tables if table.endswith(ENDING)} - _NOT_PROVIDERS
     return [name for name in PROVIDERS if name in named] + sorted(named - set(PROVIDERS))
 
 
 async def _describe(warehouse: Warehouse, org: OrgScope, provider: str) -> CostSource:
-    nothing = await warehouse.query(Statement(f"SELECT * FROM {provider}{_ENDING} LIMIT 0", org.dataset))
+    nothing = await warehouse.query(Statement(f"SELECT * FROM {provider}{ENDING} LIMIT 0", org.dataset))
     return CostSource(provider, frozenset(nothing.column_names))
 
 

@@ -85,3 +85,12 @@ async def test_what_is_no_select_of_those_columns_is_refused(
 ) -> None:
     with pytest.raises(error):
         await transform(bench, acme, sql)
+
+
+@pytest.mark.parametrize("table", ["openai_cost_daily", "acme_team_cost_daily"])
+async def test_money_of_another_provider_s_table_is_not_counted_twice(bench: RestBench, acme: Acme, table: str) -> None:
+    bench.write(PIPELINE.replace("acme_total", table), **{f"schemas/{table}.json": SCHEMA, "sql/total.sql": TOTAL})
+    acme.answer = lambda asked: {"data": costs(asked)}
+    await bench.run(WINDOW, 0)
+    with pytest.raises(ConfigError, match="cost table of another provider"):
+        await bench.run(WINDOW, 1)

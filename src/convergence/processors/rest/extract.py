@@ -11,7 +11,7 @@ from convergence.catalog.schemas import TableSchema
 from convergence.catalog.sources import NoAuth, Source
 from convergence.connectors import ProviderClient
 from convergence.connectors.sources import open_source
-from convergence.costs.declared import check_owner
+from convergence.costs.declared import check_owner, find_cost_faults
 from convergence.errors import ConfigError, Fault, StepFailed
 from convergence.processors.rest._columns import ColumnKeys, build_mapping, find_faults
 from convergence.processors.rest._pages import DeclaredList
@@ -71,6 +71,7 @@ def check(config: Mapping[str, Any], find_schema: FindSchema) -> Iterator[Findin
     except ConfigError as error:
         yield from (("table", fault.message, fault.expected) for fault in error.faults if "table" in config)
         return
+    yield from (("table", message, expected) for message, expected in find_cost_faults(schema))
     columns = config.get("columns")
     if isinstance(columns, dict):
         yield from find_faults(columns, schema)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.catalog.schemas import TableSchema
 from convergence.catalog.templates import bind_sql
-from convergence.costs.declared import check_owner
+from convergence.costs.declared import check_owner, find_cost_faults
 from convergence.errors import ConfigError, Fault, SchemaMismatch
 from convergence.kit.window import Window
 from convergence.sql import Statement
@@ -46,6 +46,7 @@ def check(config: Mapping[str, Any], find_schema: FindSchema) -> Iterator[Findin
     except ConfigError as error:
         yield from (("table", fault.message, fault.expected) for fault in error.faults)
         return
+    yield from (("table", message, expected) for message, expected in find_cost_faults(schema))
     if schema.partition_column is None:
         yield "table", f"{schema.name} is not partitioned by day, so no day of it can be replaced", None
     amount = config.get("amount_column")

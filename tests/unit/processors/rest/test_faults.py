@@ -127,3 +127,15 @@ steps:
 def test_a_step_that_reads_from_a_source_needs_one(tmp_path: Path) -> None:
     text = PIPELINE[: PIPELINE.index("source:")] + PIPELINE[PIPELINE.index("steps:") :]
     assert "4: steps.extract_cost.ps_type: reads from a source, which the pipeline has not" in faults(tmp_path, text)
+
+
+def test_a_cost_table_can_be_summed_with_the_others(tmp_path: Path) -> None:
+    text = PIPELINE.replace("acme_cots", "acme_cost_daily").replace("total.txt", "total.sql")
+    (tmp_path / "acme" / "schemas").mkdir(parents=True)
+    schema = SCHEMA.replace('"cost"', '"billed_cost"').replace('"model", "type": "STRING"', '"model", "type": "INT64"')
+    (tmp_path / "acme" / "schemas" / "acme_cost_daily.json").write_text(schema)
+    (tmp_path / "acme" / "total.sql").write_text("SELECT 1")
+    assert [fault for fault in faults(tmp_path, text) if "transform_total" in fault] == [
+        "38: steps.transform_total.table: acme_cost_daily is a cost table without currency",
+        "38: steps.transform_total.table: acme_cost_daily is a cost table, and its model is INT64",
+    ]
