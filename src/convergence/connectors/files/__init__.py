@@ -2,5 +2,6 @@
 
 from convergence.connectors.files.archives import Member, check_archive, unpack
 from convergence.connectors.files.tables import FileLayout, FileRows, read_header, read_rows
+from convergence.connectors.files.texts import spell_json
 
-__all__ = ["FileLayout", "FileRows", "Member", "check_archive", "read_header", "read_rows", "unpack"]
+__all__ = ["FileLayout", "FileRows", "Member", "check_archive", "read_header", "read_rows", "spell_json", "unpack"]

@@ -34,13 +34,14 @@ class FileLayout:
     """The columns to take, by their names in the file: `FieldSpec.source`, or the column's own name.
 
     `format` and `delimiter` are found out where they are None. A text among `null_texts` is no value; an empty one
-    never is.
+    never is. Times without a zone are refused unless `assume_utc`.
     """
 
     fields: tuple[FieldSpec, ...]
     format: Format | None = None
     delimiter: str | None = None
     null_texts: tuple[str, ...] = ()
+    assume_utc: bool = False
 
     @property
     def page(self) -> PageLayout:
@@ -210,7 +211,7 @@ def _take(texts: pa.RecordBatch, layout: FileLayout, first_line: int) -> FileRow
 def _column(texts: pa.RecordBatch, spec: FieldSpec, layout: FileLayout) -> Values:
     source = _source(spec)
     column = texts.column(source) if source in texts.schema.names else pa.nulls(texts.num_rows, pa.string())
-    return read_texts(column, spec, layout.null_texts)
+    return read_texts(column, spec, layout.null_texts, assume_utc=layout.assume_utc)
 
 
 def _reject(texts: pa.RecordBatch, layout: FileLayout, columns: dict[str, Values], row: int, line: int) -> Reject:

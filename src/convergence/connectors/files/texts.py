@@ -19,6 +19,8 @@ _WHOLE: Final = r"^[+-]?\d{1,18}(\.0{1,9})?$"
 _NUMBER: Final = r"^[+-]?(\d{1,29}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?$"
 _TRUTHS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _MOMENT: Final = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})$"
+_NO_ZONE: Final = r"^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)$"
+_NO_TIME: Final = r"^(\d{4}-\d{2}-\d{2})$"
 _DAY: Final = r"^\d{4}-?\d{2}-?\d{2}$"
 _EXPECTED: Final = {
     "INT64": "expected a whole number",
@@ -39,11 +41,14 @@ class Values:
     reason: str
 
 
-def read_texts(texts: pa.Array, spec: FieldSpec, null_texts: Sequence[str]) -> Values:
+def read_texts(texts: pa.Array, spec: FieldSpec, null_texts: Sequence[str] = (), *, assume_utc: bool = False) -> Values:
     """The values of a column of text. White space around them does not count, except in text."""
     trimmed = pc.utf8_trim_whitespace(texts)
     is_null = pc.or_(pc.is_null(texts), pc.is_in(trimmed, value_set=pa.array(["", *null_texts])))
     source = texts if spec.type == "STRING" else trimmed
+    if assume_utc and spec.type in ("TIMESTAMP", "DATE"):
+        source = pc.replace_substring_regex(source, _NO_ZONE, r"\1 \2Z")
+        source = pc.replace_substring_regex(source, _NO_TIME, r"\1 00:00:00Z")
     wanted = pc.if_else(is_null, pa.scalar(None, pa.string()), source)
     values = _READERS[spec.type](wanted, spec)
     is_bad = pc.and_(pc.is_null(values), pc.is_valid(wanted))
@@ -66,6 +71,22 @@ def write_texts(column: pa.Array) -> pa.Array:
         texts = column.cast(pa.timestamp("us", tz=kind.tz), safe=False).cast(pa.string())
         return texts if kind.tz else pc.binary_join_element_wise(texts, "Z", "")
     return column.cast(pa.string())
+
+
+def spell_json(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text that is JSON as it is, any other as a JSON string. Each distinct text is looked at once."""
+    coded = texts.combine_chunks().dictionary_encode()
+    coded = coded if isinstance(coded, pa.DictionaryArray) else coded.combine_chunks()
+    spelled = pa.array([_spell(text) for text in coded.dictionary.to_pylist()], pa.string())
+    return pa.chunked_array([spelled.take(coded.indices)])
+
+
+def _spell(text: str) -> str:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return json.dumps(text)
+    return text
 
 
 def _json(item: Any) -> str:

@@ -15,7 +15,6 @@ from convergence.connectors.files import unpack
 from convergence.connectors.strict_rows import Reject
 from convergence.connectors.uploads import Upload
 from convergence.costs.directory import Directory
-from convergence.errors import StepFailed
 from convergence.kit.window import Window
 from convergence.processors.deepseek._checks import find_unexplained
 from convergence.processors.deepseek._client import PROVIDER
@@ -23,6 +22,7 @@ from convergence.processors.deepseek._export_files import KNOWN_TYPES, ExportFil
 from convergence.processors.deepseek._overlaps import Coverage, join_windows, merge
 from convergence.sql import Statement
 from convergence.steps import StepContext, StepResult, file_days
+from convergence.steps.files import file_name, find_upload
 from convergence.steps.loading import DayLoad, Fetched, Published, Rejected, ensure_tables, publish_days
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class ExportProcessor:
 
     async def execute(self, step_config: Mapping[str, Any], context: StepContext, /) -> StepResult:
         Config.model_validate(step_config)
-        upload = await _find_upload(context)
-        files = await asyncio.to_thread(_read_files, upload.path, str(context.parameters.get("filename", "export")))
+        upload = await find_upload(context)
+        files = await asyncio.to_thread(_read_files, upload.path, file_name(context))
         total, windows, slots = Published(), [], set()
         for part, load in LOADS.items():
             chosen = [file for file in files if file.part == part]
@@ -69,17 +69,6 @@ class ExportProcessor:
         unexplained = await find_unexplained(context, days, slots)
         metadata = {"files": [file.name for file in files], "unexplained": unexplained, **file_days(days)}
         return StepResult(total.rows, {**total.metadata, **metadata}, tuple(_find_warnings(files, unexplained)))
-
-
-async def _find_upload(context: StepContext) -> Upload:
-    sha256 = context.parameters.get("upload")
-    if not isinstance(sha256, str):
-        raise StepFailed(
-            "the run has no file",
-            code="upload_missing",
-            hint="Upload it: POST /files/{org}/deepseek, or convergence files load ORG deepseek FILE.",
-        )
-    return await context.uploads.find(context.tenant, sha256)
 
 
 def _read_files(path: Path, name: str) -> list[ExportFile]:
