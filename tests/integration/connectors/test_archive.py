@@ -123,6 +123,25 @@ async def test_pages_are_kept_before_they_are_handed_out_and_hold_no_credential(
     assert not any(b"CANARY" in unpack(path) for path in files if path.suffix == ".zst")
 
 
+async def test_a_list_that_is_posted_is_kept_with_what_was_asked(serve, tmp_path):
+    provider = await serve([Reply(body=page([1], has_more=True, next_page="b")), Reply(body=page([2], has_more=False))])
+    asked = []
+
+    def build(params):
+        asked.append(dict(params))
+        return asked[-1]
+
+    archive = PageArchive(tmp_path)
+    async with HttpPool(base_urls={"openai": provider.url}, clock=SystemClock(), archive=archive) as pool:
+        pages = pool.client("acme", "openai", bearer("sk-CANARY")).pages(
+            "/events", [("size", "2")], CursorToken(), stream=KEY.stream, load_id=KEY.load_id, body=build
+        )
+        assert [read.params async for read in pages] == [(("size", "2"),), (("size", "2"), ("page", "b"))]
+    kept = archive.read(ArchiveKey("acme", "openai", KEY.stream, "all", KEY.load_id))
+    assert [dict(read.params) for read in kept] == asked == [{"size": "2"}, {"size": "2", "page": "b"}]
+    assert {seen.target for seen in provider.seen} == {"/v1/events"}
+
+
 def unpack(path: Path) -> bytes:
     with pa.input_stream(path, compression="zstd") as file:
         return file.read()

@@ -93,6 +93,15 @@ async def test_no_row_is_without_a_list_cost_or_an_estimate(loaded: Bench) -> No
     assert await loaded.value("SELECT COUNT(*) FROM cursor_cost_daily WHERE cost_source = 'estimated'") == 0
 
 
+async def test_what_the_plan_includes_is_worth_its_list_cost_in_focus_and_costs_nothing(loaded: Bench) -> None:
+    (row,) = await loaded.rows(
+        "SELECT SUM(ListCost) AS listed, SUM(BilledCost) AS billed, SUM(EffectiveCost) AS effective"
+        " FROM focus_cost_daily WHERE x_Provider = 'cursor'"
+    )
+    billed = loaded.truth()["cost"]["total"]
+    assert row == {"listed": loaded.truth()["list_cost"]["total"], "billed": billed, "effective": billed}
+
+
 async def test_a_discount_shows_between_list_and_billed_cost(loaded: Bench) -> None:
     (row,) = await loaded.rows(
         "SELECT SUM(list_cost) AS listed, SUM(billed_cost) AS billed FROM cursor_cost_daily"

@@ -25,7 +25,7 @@ async def test_days_loaded_one_by_one_are_those_loaded_at_once(bench: Bench) -> 
 
 
 async def test_thirty_days_with_restatements_are_the_truth_to_the_cent(bench: Bench) -> None:
-    """In raw, daily and the costs endpoint's report; twice in a row; after removed rows."""
+    """In raw, daily, FOCUS and the costs endpoint's report; twice in a row; after removed rows."""
     key, window = "crsr_thirty0123456789abcdef", last_days(30)
     bench.world = CursorWorld(seed=12, end_day=TODAY, days=30, rows_per_day=40, late_hours=30)
     bench.simulator.add_account(key, bench.world, provider="cursor")
@@ -33,7 +33,7 @@ async def test_thirty_days_with_restatements_are_the_truth_to_the_cent(bench: Be
     for change in changes:
         if change is not None:
             bench.world.revise(change[0], [window.last, *list(window.days())[4:6]], share=change[1])
-        results = [await bench.run(step, window, key=key) for step in MONEY]
+        results = [await bench.run(step, window, key=key) for step in (*MONEY, "focus.build")]
         truth = bench.simulator.truth(key)
         report = await read_costs(bench.warehouse, bench.org, window, granularity="day", providers=["cursor"])
         assert (
@@ -42,6 +42,10 @@ async def test_thirty_days_with_restatements_are_the_truth_to_the_cent(bench: Be
         )
         assert await bench.daily("cursor_cost_daily", "billed_cost") == truth["cost"]["by_day"]
         assert await bench.daily("cursor_cost_daily", "list_cost") == truth["list_cost"]["by_day"]
+        focus = await bench.rows(
+            "SELECT x_UsageDate AS day, SUM(BilledCost) AS billed FROM focus_cost_daily GROUP BY x_UsageDate"
+        )
+        assert {row["day"].isoformat(): row["billed"] for row in focus if row["billed"]} == truth["cost"]["by_day"]
         billed = {row["day"].isoformat(): row["billed_cost"] for row in report.rows if row["billed_cost"]}
         assert billed == truth["cost"]["by_day"]
         assert report.total["billed_cost"] == truth["cost"]["total"]

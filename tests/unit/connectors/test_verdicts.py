@@ -112,3 +112,14 @@ def test_json_content_is_taken(kind):
 @pytest.mark.parametrize("headers", [{"content-type": "text/html"}, {"content-type": "text/json-ish"}, {}])
 def test_other_content_is_not(headers):
     assert judge_content("openai", headers).code == "content_type_unexpected"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error":"Too Many Requests","message":"Rate limit exceeded."}', "Rate limit exceeded."),
+        (b'{"outcome":"error","message":"Group not found"}', "Group not found"),
+    ],
+)
+def test_errors_that_are_a_text_beside_a_message_are_told(body: bytes, message: str) -> None:
+    assert read_reason(body, str)["message"] == message
