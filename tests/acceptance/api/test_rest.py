@@ -173,3 +173,41 @@ async def test_a_bad_row_is_kept_apart_on_its_own_day_and_a_busy_api_is_asked_ag
     ]
     assert rejected[0]["error_path"].endswith("charge.amount")
     assert (await customer.by_day())[LAST.isoformat()] == larkspur.truth()[LAST.isoformat()]
+
+
+def place_for_each(configs: Path) -> None:
+    """Each organization has its own host, and the API offers no request to try a key with."""
+    path = configs / "larkspur" / "billed_cost.yml"
+    text = re.sub(r"  base_url: .*\n", "  base_url_from: site\n  hosts: ['127.0.0.*']\n", path.read_text())
+    path.write_text(re.sub(r"  validation:\n(    .*\n)+", "  allow_unvalidated: true\n", text))
+
+
+async def test_a_host_of_its_own_a_key_that_cannot_be_tried_and_a_provider_that_goes(
+    customer: Customer, configs: Path, base_url: str, larkspur: Larkspur
+) -> None:
+    place_for_each(configs)
+    api, path, integrations = customer.api, "/integrations/acme/larkspur", customer.api.app.state.platform.integrations
+    given = [{}, {"site": "http://localhost:1"}, {"site": "http://127.0.0.1@evil.example"}, {"site": base_url}]
+    answers = [
+        await api.send("POST", f"{path}/setup", customer.key, json={"credential": KEY, "metadata": metadata})
+        for metadata in given
+    ]
+    shown = (await api.send("GET", path, customer.key)).json()
+    validated = (await api.send("POST", f"{path}/validate", customer.key)).json()
+    run = await customer.load(date=LAST.isoformat())
+    scheduled = await integrations.valid_providers(api.app.state.platform.scope.org("acme"))
+    asked = len(larkspur.asked)
+    shutil.rmtree(configs / "larkspur")
+    left = await integrations.valid_providers(api.app.state.platform.scope.org("acme"))
+    listed = (await api.send("GET", "/integrations/acme", customer.key)).json()["integrations"]
+    removed = await api.send("DELETE", path, customer.key)
+    after = await api.send("GET", path, customer.key)
+
+    assert [answer.status_code for answer in answers] == [400, 400, 400, 200]
+    assert "was not asked" in answers[3].json()["warnings"][0]
+    assert (shown["status"], shown["last_validated_at"]) == ("VALID", None)
+    assert (validated["success"], len(validated["warnings"])) == (True, 1)
+    assert (run["status"], asked > 0) == ("COMPLETED", True)
+    assert (scheduled, left) == ({"larkspur"}, set())
+    assert listed["LARKSPUR"]["status"] == "VALID"
+    assert (removed.status_code, after.status_code) == (200, 404)
