@@ -80,6 +80,22 @@ async def test_a_price_that_cannot_be(api: Api, key: str, change: dict[str, obje
     assert (answer.status_code, await _items(api, key, PRICES)) == (422, [])
 
 
+async def test_a_sync_proposes_names_what_it_keeps_and_writes_when_told(api: Api, key: str) -> None:
+    await api.send("POST", f"{PRICES}/reset", key)
+    await api.send("DELETE", f"{PRICES}/gpt-5-nano", key)
+    await api.send("PUT", f"{PRICES}/o3", key, json={"input_per_million": "1.75"})
+    proposed = (await api.send("POST", f"{PRICES}/sync", key, json={})).json()
+    applied = (await api.send("POST", f"{PRICES}/sync", key, json={"apply": True})).json()
+    again = (await api.send("POST", f"{PRICES}/sync", key, json={})).json()
+
+    assert {item["price"]["model_id"] for item in proposed["proposals"]} == {"gpt-5-nano"}
+    assert {item["kind"] for item in proposed["proposals"]} == {"added"}
+    assert (applied["applied"], applied["proposals"], again["proposals"]) == (True, proposed["proposals"], [])
+    assert [(kept["price"]["source"], kept["published"]["input_per_million"]) for kept in again["kept"]] == [
+        ("organization", "2")
+    ]
+
+
 async def test_all_faults_of_a_price_at_once(api: Api, key: str) -> None:
     body = {**PRICE, "output_per_million": "-1", "currency": "dollars"}
     answer = await api.send("POST", PRICES, key, json=body)
