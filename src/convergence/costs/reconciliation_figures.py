@@ -171,6 +171,7 @@ class _Figures:
     def _rows(self, dims: str) -> str:
         has = self._has
         month = "PARSE_DATE('%Y%m', invoice_month)" if has("invoice_month") else "DATE_TRUNC(usage_date, MONTH)"
+        month = f"CAST({month} AS DATE)"  # BigQuery's emulator makes a moment of it
         batch = [name for name in ("batch", "service_tier") if has(name)]
         tests = {"batch": "batch", "service_tier": "service_tier = 'batch'"}
         is_batch = " OR ".join(f"COALESCE({tests[name]}, FALSE)" for name in batch) or "FALSE"
