@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from convergence.catalog.pipelines import key_fault, raw_steps
-from convergence.catalog.templates import find_names, is_sql_key
-from convergence.catalog.yamltext import KeyPath, YamlText
+from convergence.catalog.templates import build_names, check_names, find_names, is_sql_key
+from convergence.catalog.yamltext import KeyPath, YamlText, load_text
 from convergence.errors import ConfigError, Fault
 
+_MAX_SQL_BYTES: Final = 1024 * 1024
 CheckSql = Callable[[str], Sequence[tuple[int, str]]]
 FindPath = Callable[[Path, str], Path]
 
@@ -23,21 +24,30 @@ _SUFFIXES: Final = (".sql", ".csv", ".json", ".ndjson", ".yml", ".yaml", ".parqu
 
 
 def check_references(document: YamlText, find_path: FindPath, check_sql: CheckSql) -> list[Fault]:
-    """Files that are missing or outside, and SQL that does not parse, in the steps of a pipeline."""
+    """Files that are missing or outside, SQL that does not parse or names no template, in the steps of a pipeline."""
+    folder, allowed = Path(document.path).parent, build_names(_parameters(document))
     return [
         key_fault(document, ("steps", index, *at), message, expected)
         for index, _, config in raw_steps(document)
         for at, key, text in _texts(config, (), "")
-        for message, expected in _check(Path(document.path).parent, key, text, find_path, check_sql)
+        for message, expected in _check(folder, key, text, find_path, check_sql, allowed)
     ]
 
 
+def _parameters(document: YamlText) -> Mapping[str, Any]:
+    found = document.value.get("parameters") if isinstance(document.value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def _check(
-    folder: Path, key: str, text: str, find_path: FindPath, check_sql: CheckSql
+    folder: Path, key: str, text: str, find_path: FindPath, check_sql: CheckSql, allowed: Sequence[str]
 ) -> Iterator[tuple[str, str | None]]:
     if key.rsplit("_", maxsplit=1)[-1] in _FILE_KEYS and _is_file(text):
         try:
-            find_path(folder, text)
+            path = find_path(folder, text)
+            if is_sql_key(key) and path.suffix == ".sql":
+                statement = load_text(path, max_bytes=_MAX_SQL_BYTES)
+                yield from ((f"{text}: {message}", names) for message, names in check_names({key: statement}, allowed))
         except ConfigError as error:
             yield from ((fault.message, fault.expected) for fault in error.faults)
     elif is_sql_key(key):

@@ -134,8 +134,9 @@ def test_a_cost_table_can_be_summed_with_the_others(tmp_path: Path) -> None:
     (tmp_path / "acme" / "schemas").mkdir(parents=True)
     schema = SCHEMA.replace('"cost"', '"billed_cost"').replace('"model", "type": "STRING"', '"model", "type": "INT64"')
     (tmp_path / "acme" / "schemas" / "acme_cost_daily.json").write_text(schema)
-    (tmp_path / "acme" / "total.sql").write_text("SELECT 1")
+    (tmp_path / "acme" / "total.sql").write_text("SELECT {start_dat} AS usage_date")
     assert [fault for fault in faults(tmp_path, text) if "transform_total" in fault] == [
+        "37: steps.transform_total.sql: total.sql: {start_dat} is not a template; did you mean start_date?",
         "38: steps.transform_total.table: acme_cost_daily is a cost table without currency",
         "38: steps.transform_total.table: acme_cost_daily is a cost table, and its model is INT64",
     ]
