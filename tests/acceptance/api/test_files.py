@@ -103,6 +103,22 @@ async def test_another_organization_s_upload_cannot_be_loaded(working: Api) -> N
     assert (await run_of(working, theirs, own))["status"] == "COMPLETED"
 
 
+async def test_a_focus_file_of_another_cloud_stands_beside_the_rest(working: Api) -> None:
+    key = await working.onboard("acme")
+    text = (
+        "BilledCost,BillingAccountId,BillingCurrency,BillingPeriodStart,BillingPeriodEnd,ChargeCategory,"
+        "ChargePeriodStart,ChargePeriodEnd,ContractedCost,EffectiveCost,InvoiceIssuerName,ListCost,ProviderName,"
+        "ServiceCategory,ServiceName\n1.5,1,USD,2026-11-01,2026-12-01,Usage,2026-11-02,2026-11-03,1.5,1.5,AWS,2,AWS,"
+        "Compute,EC2\n"
+    )
+    run = await run_of(working, key, await upload(working, key, text.encode(), "/files/acme/AWS", kind="focus"))
+    sql = "SELECT x_Provider, BilledCost FROM focus_cost_daily"
+    answer = await working.send("POST", "/query/acme", key, json={"sql": sql})
+
+    assert run["status"] == "COMPLETED", run
+    assert answer.json()["rows"] == [{"x_Provider": "aws", "BilledCost": "1.5"}]
+
+
 async def test_an_upload_has_a_cap_of_its_own(working: Api) -> None:
     key = await working.onboard("acme")
     above_the_request = await upload(working, key)

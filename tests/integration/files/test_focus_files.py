@@ -153,6 +153,15 @@ def _statement(loader: Loader, sql: str) -> Any:
     return Statement(sql, loader.org.dataset)
 
 
+async def test_who_is_behind_a_charge_is_taken_from_columns_of_the_platform_and_of_the_next_version(
+    loader: Loader,
+) -> None:
+    own = {"x_Team": "Search", "x_Model": "m-1", "x_RunId": "theirs", "CredentialId": "key-1", "PrincipalId": "ann"}
+    await load(loader, as_csv({**VERSIONS["1.4"], **own}))
+    rows = await loader.rows(f"SELECT x_Team, x_Model, x_CredentialId, x_PrincipalId, x_RunId FROM {TABLE}")
+    assert [tuple(row.values()) for row in rows] == [("Search", "m-1", "key-1", "ann", "run_1")]
+
+
 async def test_what_has_no_list_price_says_so(loader: Loader) -> None:
     await load(loader, as_csv({**VERSIONS["1.0"], "ListCost": "NULL", "ContractedCost": ""}))
     rows = await loader.rows(f"SELECT ListCost, ContractedCost, x_Unpriced FROM {TABLE}")

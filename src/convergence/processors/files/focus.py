@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
 FILE_SCOPE: Final = "file"
 _DAY: Final = "x_UsageDate"
-_OLDER_NAMES: Final = {"ServiceProviderName": "ProviderName", "HostProviderName": "PublisherName"}
+_OTHER_NAMES: Final = {  # of 1.0 to 1.3, and of the draft of 1.5
+    "ServiceProviderName": "ProviderName",
+    "HostProviderName": "PublisherName",
+    "x_CredentialId": "CredentialId",
+    "x_PrincipalId": "PrincipalId",
+}
+_OURS: Final = frozenset(  # what only the platform says
+    {_DAY, SCOPE_COLUMN, "x_Provider", "x_RunId", "x_SourceFile", "x_Unpriced"}
+)
 _MAY_LACK: Final = frozenset({"ServiceProviderName", "ListCost", "ContractedCost"})
 _NULL_TEXTS: Final = ("NULL", "null")
 
@@ -74,7 +82,10 @@ def _provider(context: StepContext) -> str:
 
 
 def build_layout(schema: TableSchema) -> FileLayout:
-    """Every FOCUS column, and what 1.0 to 1.3 called two of them. Times without a zone are UTC by the standard."""
+    """Every FOCUS column by this and its other names, and the platform's own where an export of it comes back.
+
+    Times without a zone are UTC by the standard.
+    """
     fields = [
         FieldSpec(
             column.name,
@@ -83,10 +94,10 @@ def build_layout(schema: TableSchema) -> FileLayout:
             time_format="rfc3339",
         )
         for column in schema.measures_and_dimensions
-        if not column.name.startswith("x_")
+        if column.name not in _OURS
     ]
-    older = [FieldSpec(name) for name in _OLDER_NAMES.values()]
-    return FileLayout((*fields, *older), null_texts=_NULL_TEXTS, assume_utc=True)
+    others = [FieldSpec(name) for name in _OTHER_NAMES.values()]
+    return FileLayout((*fields, *others), null_texts=_NULL_TEXTS, assume_utc=True)
 
 
 def build_rows(rows: pa.Table, schema: TableSchema, provider: str, upload: Upload, run_id: str) -> pa.Table:
@@ -96,8 +107,8 @@ def build_rows(rows: pa.Table, schema: TableSchema, provider: str, upload: Uploa
 
     from convergence.warehouse.arrow import build_arrow_schema
 
-    for name, older in _OLDER_NAMES.items():
-        rows = _set(rows, name, pc.coalesce(rows[name], rows[older]))
+    for name, other in _OTHER_NAMES.items():
+        rows = _set(rows, name, pc.coalesce(rows[name], rows[other]))
     rows = _set(rows, "ServiceProviderName", pc.coalesce(rows["ServiceProviderName"], rows["InvoiceIssuerName"]))
     unpriced = pc.is_null(rows["ListCost"])
     accounts = pc.binary_join_element_wise(FILE_SCOPE, provider, rows["BillingAccountId"].cast(pa.string()), "/")
