@@ -205,3 +205,20 @@ def test_a_price_is_set_and_applied_to_past_days(loaded):
     assert (made["source"], made["output_per_million"]) == ("organization", "200")
     assert "gpt-5-mini" in done.stdout
     assert (done.returncode, done.stdout) == (0, rehearsed.stdout)
+
+
+def test_a_mapping_is_previewed_loaded_and_shown(loaded, tmp_path, truth):
+    people = loaded.json("costs", "acme", *DAYS, "--group-by", "person")["rows"]
+    person = next(row["person"] for row in people if row["person"])
+    file = tmp_path / "people.csv"
+    file.write_text(f"person,team,cost centre\n{person},Search,4711\nsomebody,Search,\n")
+    preview = loaded("identity", "preview", "acme", str(file), *DAYS)
+    assert (preview.returncode, f"{person} / Search / 4711" in preview.stdout) == (0, True), preview.stderr
+    assert "line 3: person 'somebody' is not an e-mail address" in preview.stdout
+    loading = loaded("identity", "load", "acme", str(file))
+    assert loading.returncode == 0, loading.stdout + loading.stderr
+    assert "4711" in loaded("identity", "show", "acme").stdout
+    open_cost = loaded.json("identity", "unmapped", "acme", *DAYS)["totals"][0]
+    assert (
+        Decimal(0) < Decimal(open_cost["unmapped_cost"]) < Decimal(open_cost["billed_cost"]) == truth["cost"]["total"]
+    )

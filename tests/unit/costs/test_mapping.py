@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -242,3 +243,10 @@ def test_records_are_lines_too() -> None:
         ("ada@example.com", "A", None),
         ("bob@example.com", "", "7"),
     ]
+
+
+def test_the_example_of_the_howto_leaves_out_the_lines_that_it_says() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "howto" / "attribute-costs.md").read_text()
+    text = page.split("```csv\n")[1].split("```")[0]
+    reading = read_mapping(read_csv(text.encode()), source="csv", providers=PROVIDERS)
+    assert (len(reading.rows), _reasons(reading)) == (4, [(4, None), (7, None)])
