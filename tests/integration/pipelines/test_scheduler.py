@@ -110,6 +110,20 @@ async def test_without_a_valid_integration_nothing_starts(platform, clock):
     assert await platform.scheduler.tick() == Tick(0, 0, 0)
 
 
+async def test_what_compares_all_providers_runs_where_any_is_valid(platform, clock, bench):
+    folder = bench.folder / "configs" / "reconciliation"
+    folder.mkdir()
+    (folder / "daily.yml").write_text(
+        'pipeline_id: compare\nschedule: "0 7 * * *"\nsteps:\n  - {step_id: extract_a, ps_type: trial.note}\n'
+    )
+    await platform.scheduler.tick()
+    clock.advance(timedelta(days=1))
+    with_one = await platform.scheduler.tick()
+    await platform.integrations.delete(platform.scope.org("acme"), "openai")
+    clock.advance(timedelta(days=1))
+    assert (with_one.enqueued, (await platform.scheduler.tick()).due) == (2, 0)
+
+
 async def test_a_suspended_organization_is_passed_over(platform, clock):
     await platform.scheduler.tick()
     await platform.organizations.set_subscription(platform.scope.org("acme"), status="SUSPENDED")
