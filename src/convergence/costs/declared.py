@@ -17,6 +17,7 @@ _TEXTS: Final = (
     *("pricing_unit", "cost_source", "price_version"),
 )
 _NUMBERS: Final = ("quantity", "list_unit_price", "list_cost")
+AMOUNTS: Final = ("billed_cost", "list_cost", "list_unit_price")
 _TYPES: Final = {
     **dict.fromkeys((*_TEXTS, "service", "product", "sku", "workspace_id", "line_item", "actor"), "STRING"),
     **dict.fromkeys((*_NUMBERS, "billed_cost"), "NUMERIC"),
@@ -35,9 +36,14 @@ def select_declared(table: str, present: Collection[str]) -> str:
     return f"SELECT {', '.join([*sorted(NEEDED), *listed])} FROM {table}"
 
 
+def is_cost_table(name: str) -> bool:
+    """Whether money of a table by that name counts wherever costs are shown."""
+    return name.endswith(ENDING)
+
+
 def find_cost_faults(schema: TableSchema) -> Iterator[tuple[str, str]]:
     """(message, expected) of what keeps a cost table from being summed with the others; any other table has none."""
-    if not schema.name.endswith(ENDING):
+    if not is_cost_table(schema.name):
         return
     for name in ("usage_date", "billed_cost", "currency"):
         if schema.column(name) is None:
@@ -54,7 +60,7 @@ def check_owner(provider: str, table: str) -> None:
     Raises:
         ConfigError: the name says that the costs are of another provider.
     """
-    if table.endswith(ENDING) and table != f"{provider}{ENDING}":
+    if is_cost_table(table) and table != f"{provider}{ENDING}":
         fault = Fault(
             f"{table} would be the cost table of another provider, and count beside {provider}{ENDING}",
             key="table",

@@ -11,7 +11,7 @@ from convergence.catalog.schemas import TableSchema
 from convergence.catalog.sources import NoAuth, Source
 from convergence.connectors import ProviderClient
 from convergence.connectors.sources import open_source
-from convergence.costs.declared import check_owner, find_cost_faults
+from convergence.costs.declared import AMOUNTS, check_owner, find_cost_faults, is_cost_table
 from convergence.errors import ConfigError, Fault, StepFailed
 from convergence.processors.rest._columns import ColumnKeys, build_mapping, find_faults
 from convergence.processors.rest._pages import DeclaredList
@@ -87,20 +87,19 @@ def _check_names(config: Mapping[str, Any], columns: Mapping[str, Any], schema: 
             yield "columns", f"{schema.partition_column} is missing, which tells a row's day", expected
     keys = config.get("keys")
     for index, name in enumerate(keys if isinstance(keys, list) else ()):
-        if name not in columns:
+        if isinstance(name, str) and name not in columns:
             yield f"keys.{index}", f"{name!r} is not mapped", ", ".join(columns)
-    yield from _check_amount(config.get("amount_column"), columns, schema)
+    yield from _check_amounts(config.get("amount_column"), columns, schema)
 
 
-def _check_amount(name: Any, columns: Mapping[str, Any], schema: TableSchema) -> Iterator[Finding]:
-    if name is None:
-        return
-    column, mapped = schema.column(str(name)), columns.get(str(name))
-    if column is None or column.type != "NUMERIC":
-        yield "amount_column", f"{name!r} is no NUMERIC column of {schema.name}", None
-    elif not isinstance(mapped, dict) or "unit" not in mapped:
-        expected = f"columns.{name}.unit: whole, cents or micro"
-        yield "amount_column", "names an amount whose unit is not declared", expected
+def _check_amounts(watched: Any, columns: Mapping[str, Any], schema: TableSchema) -> Iterator[Finding]:
+    """What money counts is always said: a factor of a hundred would look like money too."""
+    if watched is not None and ((column := schema.column(str(watched))) is None or column.type != "NUMERIC"):
+        yield "amount_column", f"{watched!r} is no NUMERIC column of {schema.name}", None
+    for name in dict.fromkeys([*(AMOUNTS if is_cost_table(schema.name) else ()), str(watched)]):
+        keys = columns.get(name)
+        if isinstance(keys, str) or (isinstance(keys, dict) and not keys.keys() & {"unit", "value"}):
+            yield f"columns.{name}", "is an amount whose unit is not declared", "unit: whole, cents or micro"
 
 
 def get_engine() -> Extract:
@@ -125,7 +124,8 @@ class Extract:
             keys=config.keys,
             max_pages=config.max_pages,
         )
-        load = DayLoad(config.table, rows.stream, schema.partition_column or "usage_date", config.amount_column)
+        watched = config.amount_column or ("billed_cost" if is_cost_table(config.table) else None)
+        load = DayLoad(config.table, rows.stream, schema.partition_column or "usage_date", watched)
         days, most_days = choose_window(context, config.restatement_days, config.month_end_days), config.most_days
         if config.write_mode != "replace_window":
             return await load_whole(context, load, rows, days, WriteMode(config.write_mode), most_days=most_days)

@@ -12,6 +12,7 @@ SCHEMA = """\
 {"schema": {"fields": [
   {"name": "usage_date", "type": "DATE", "mode": "REQUIRED"},
   {"name": "cost", "type": "NUMERIC", "mode": "REQUIRED"},
+  {"name": "tax", "type": "NUMERIC"},
   {"name": "model", "type": "STRING"},
   {"name": "tags", "type": "STRING", "mode": "REPEATED"},
   {"name": "ingestion_date", "type": "DATE"}
@@ -48,9 +49,10 @@ steps:
       tags: tags
       modle: model
       ingestion_date: now
+      tax: tax
     table: acme_cost
     keys: [user]
-    amount_column: cost
+    amount_column: tax
     max_pages: 0
   - step_id: transform_total
     ps_type: sql.transform
@@ -76,12 +78,12 @@ EXPECTED = """\
 28: steps.extract_cost.columns.tags: is STRING REPEATED, which cannot be mapped
 29: steps.extract_cost.columns.modle: is no column of acme_cost; did you mean model?
 30: steps.extract_cost.columns.ingestion_date: is filled by the platform
-32: steps.extract_cost.keys.0: 'user' is not mapped
-33: steps.extract_cost.amount_column: names an amount whose unit is not declared
-34: steps.extract_cost.max_pages: is not valid
-37: steps.transform_total.sql: is not valid
-37: steps.transform_total.sql: 'total.txt': there is no such file
-38: steps.transform_total.table: there is no table schema 'acme_cots'; did you mean acme_cost?
+31: steps.extract_cost.columns.tax: is an amount whose unit is not declared
+33: steps.extract_cost.keys.0: 'user' is not mapped
+35: steps.extract_cost.max_pages: is not valid
+38: steps.transform_total.sql: is not valid
+38: steps.transform_total.sql: 'total.txt': there is no such file
+39: steps.transform_total.table: there is no table schema 'acme_cots'; did you mean acme_cost?
 """
 
 
@@ -136,7 +138,7 @@ def test_a_cost_table_can_be_summed_with_the_others(tmp_path: Path) -> None:
     (tmp_path / "acme" / "schemas" / "acme_cost_daily.json").write_text(schema)
     (tmp_path / "acme" / "total.sql").write_text("SELECT {start_dat} AS usage_date")
     assert [fault for fault in faults(tmp_path, text) if "transform_total" in fault] == [
-        "37: steps.transform_total.sql: total.sql: {start_dat} is not a template; did you mean start_date?",
-        "38: steps.transform_total.table: acme_cost_daily is a cost table without currency",
-        "38: steps.transform_total.table: acme_cost_daily is a cost table, and its model is INT64",
+        "38: steps.transform_total.sql: total.sql: {start_dat} is not a template; did you mean start_date?",
+        "39: steps.transform_total.table: acme_cost_daily is a cost table without currency",
+        "39: steps.transform_total.table: acme_cost_daily is a cost table, and its model is INT64",
     ]
