@@ -46,7 +46,6 @@ def build_rows(source: pa.Table, schema: TableSchema, export_table: str) -> Bill
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    source = source.combine_chunks()
     target = _target(schema)
     columns = {name: _fit(source, target.field(name)) for name in export_columns(schema)}
     credit, bad_credits = _sum_credits(source)
@@ -79,7 +78,7 @@ def _column(source: pa.Table, name: str) -> Any:
     if name not in source.column_names:
         return pa.nulls(source.num_rows)
     column = source[name]
-    return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def _fit(source: pa.Table, field: pa.Field) -> pa.Array:

@@ -64,8 +64,14 @@ def _read_parquet(path: Path) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(path)
-    return rows.cast(pa.schema([field.with_type(_plain_type(field.type)) for field in rows.schema]))
+    rows = pq.read_table(path).combine_chunks()
+    kinds = [_plain_type(field.type) for field in rows.schema]
+    # Arrow's cast of a later chunk breaks a record with a column of nulls: only what must be is cast, and whole.
+    columns = [
+        column if column.type == kind else column.combine_chunks().cast(kind)
+        for column, kind in zip(rows.columns, kinds, strict=True)
+    ]
+    return pa.table(columns, names=rows.column_names)
 
 
 def _plain_type(kind: Any) -> Any:
