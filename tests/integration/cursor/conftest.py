@@ -18,7 +18,7 @@ EXACTLY = {"restatement_days": 0, "cycle_days": 0}
 
 @pytest.fixture
 def world() -> CursorWorld:
-    return CursorWorld(seed=11, end_day=TODAY, days=7, rows_per_day=40)
+    return CursorWorld(seed=11, end_day=TODAY, days=3, rows_per_day=40)
 
 
 @pytest.fixture

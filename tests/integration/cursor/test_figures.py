@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -17,6 +18,7 @@ from .conftest import KEY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 WINDOW = last_days(7)
+EVENTS = "FROM cursor_usage_events_raw"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -151,6 +153,71 @@ async def test_activity_counts_the_events_of_each_member(loaded: Bench) -> None:
         " WHERE is_chargeable AND service_account_id IS NULL GROUP BY user_email"
     )
     assert {row["email"]: row["n"] for row in rows} == {row["email"]: row["n"] for row in events}
+
+
+async def test_events_that_are_equal_in_everything_are_two_events(loaded: Bench) -> None:
+    """There is no event id; what tells them apart is which of the equal ones it is."""
+    twins = await loaded.value(f"SELECT COUNT(*) {EVENTS} WHERE occurrence = 2")
+    assert twins > 5
+    assert await loaded.value(f"SELECT COUNT(*) {EVENTS}") == sum(loaded.truth()["rows"]["usage_events"].values())
+    assert await loaded.value("SELECT COUNT(DISTINCT event_key) FROM cursor_usage_events_raw") == await loaded.value(
+        f"SELECT COUNT(*) {EVENTS}"
+    )
+
+
+async def test_a_person_s_events_at_one_moment_with_one_model_are_not_merged(loaded: Bench) -> None:
+    """An upsert on time, e-mail address and model lost seven of ten events elsewhere."""
+    merged = await loaded.value(
+        "SELECT COUNT(*) FROM"
+        " (SELECT DISTINCT event_timestamp, user_email, model FROM cursor_usage_events_raw) AS upserted"
+    )
+    assert (
+        merged < await loaded.value(f"SELECT COUNT(*) {EVENTS}") == sum(loaded.truth()["rows"]["usage_events"].values())
+    )
+
+
+async def test_amounts_are_fractional_cents_and_become_dollars_once(loaded: Bench) -> None:
+    cents = sum(event.price.charged for day in WINDOW.days() for event in loaded.world.events(day, NOW))
+    assert await loaded.value("SELECT SUM(charged_amount) FROM cursor_usage_events_raw") == Decimal(cents).scaleb(-7)
+
+
+async def test_the_token_fee_is_in_what_is_charged_and_is_not_added_again(loaded: Bench) -> None:
+    (row,) = await loaded.rows(
+        "SELECT SUM(charged_amount) AS charged, SUM(total_amount) AS total, SUM(cursor_token_fee) AS fee"
+        " FROM cursor_usage_events_raw WHERE is_chargeable AND model = 'claude-4.5-sonnet'"
+    )
+    assert row["fee"] > 0
+    assert row["charged"] == row["total"] + row["fee"]
+    assert (
+        await loaded.value("SELECT SUM(billed_cost) FROM cursor_cost_daily WHERE model = 'claude-4.5-sonnet'")
+        == row["charged"]
+    )
+
+
+async def test_what_the_plan_includes_has_a_value_and_is_on_no_bill(loaded: Bench) -> None:
+    """Both sums are kept: of all events, and of those that are chargeable."""
+    truth = loaded.truth()
+    gross = await loaded.value("SELECT SUM(charged_amount) FROM cursor_usage_events_raw")
+    chargeable = await loaded.value("SELECT SUM(charged_amount) FROM cursor_usage_events_raw WHERE is_chargeable")
+    assert (gross, chargeable) == (truth["cost"]["total"] + truth["included"]["total"], truth["cost"]["total"])
+    assert await loaded.value("SELECT SUM(billed_cost) FROM cursor_cost_daily") == chargeable
+    assert truth["included"]["total"] > 0
+
+
+async def test_a_billing_cycle_follows_no_calendar_month(loaded: Bench) -> None:
+    assert await loaded.value("SELECT MIN(subscription_cycle_start) FROM cursor_spend_snapshot_raw") == datetime(
+        2026, 11, 14, 9, tzinfo=UTC
+    )
+
+
+async def test_activity_is_of_its_day_whatever_time_of_day_its_date_carries(loaded: Bench) -> None:
+    days = await loaded.rows("SELECT DISTINCT usage_date FROM cursor_usage_daily_raw ORDER BY 1")
+    assert [row["usage_date"] for row in days] == list(WINDOW.days())
+
+
+async def test_members_who_did_nothing_have_their_row_too(loaded: Bench) -> None:
+    """Without pages only those who did something are told."""
+    assert await loaded.value("SELECT COUNT(*) FROM cursor_usage_daily_raw WHERE NOT is_active") > 0
 
 
 async def test_the_key_is_in_no_table(loaded: Bench) -> None:

@@ -11,7 +11,7 @@ from convergence.simulator import CursorWorld
 
 from .conftest import EXACTLY, MONEY
 
-WINDOW = last_days(7)
+WINDOW = last_days(3)
 
 
 async def test_days_loaded_one_by_one_are_those_loaded_at_once(bench: Bench) -> None:

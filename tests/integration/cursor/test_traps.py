@@ -27,7 +27,7 @@ from convergence.steps import LoadLimits
 
 from .conftest import EXACTLY, KEY, MONEY
 
-WINDOW = last_days(7)
+WINDOW = last_days(3)
 DAY = last_days(1)
 EVENTS = "cursor.usage_events"
 
@@ -175,20 +175,11 @@ async def test_a_list_that_never_ends_is_recognized(bench: Bench) -> None:
 )
 async def test_a_busy_provider_is_asked_again(bench: Bench, fault: FaultRule) -> None:
     bench.simulator.faults.add(fault)
-    await load_money(bench)
-    assert await billed(bench) == bench.truth()["cost"]["total"]
+    await bench.run(EVENTS, WINDOW, config=EXACTLY)
+    assert await count(bench) == sum(bench.truth()["rows"]["usage_events"].values())
 
 
 # Events
-
-
-async def test_events_that_are_equal_in_everything_are_two_events(bench: Bench) -> None:
-    """There is no event id; what tells them apart is which of the equal ones it is."""
-    await bench.run(EVENTS, WINDOW, config=EXACTLY)
-    twins = await count(bench, "occurrence = 2")
-    assert twins > 5
-    assert await count(bench) == sum(bench.truth()["rows"]["usage_events"].values())
-    assert await bench.value("SELECT COUNT(DISTINCT event_key) FROM cursor_usage_events_raw") == await count(bench)
 
 
 async def test_the_key_of_an_event_is_the_same_whenever_it_is_read(bench: Bench) -> None:
@@ -197,16 +188,6 @@ async def test_the_key_of_an_event_is_the_same_whenever_it_is_read(bench: Bench)
     bench.simulator.faults.add(FaultRule(kind="reorder"))
     await bench.run(EVENTS, WINDOW, config=EXACTLY)
     assert await bench.rows("SELECT event_key FROM cursor_usage_events_raw ORDER BY event_key") == before
-
-
-async def test_a_person_s_events_at_one_moment_with_one_model_are_not_merged(bench: Bench) -> None:
-    """An upsert on time, e-mail address and model lost seven of ten events elsewhere."""
-    await bench.run(EVENTS, WINDOW, config=EXACTLY)
-    merged = await bench.value(
-        "SELECT COUNT(*) FROM"
-        " (SELECT DISTINCT event_timestamp, user_email, model FROM cursor_usage_events_raw) AS upserted"
-    )
-    assert merged < await count(bench) == sum(bench.truth()["rows"]["usage_events"].values())
 
 
 async def test_late_events_come_with_the_days_that_are_read_again(bench: Bench) -> None:
@@ -279,7 +260,7 @@ async def test_a_bad_event_belongs_to_its_own_day(bench: Bench) -> None:
     await bench.run(EVENTS, WINDOW, config=EXACTLY)
     rows = await bench.rows("SELECT usage_date, CAST(raw AS STRING) AS raw FROM cursor_usage_events_raw_rejects")
     told = [int(row["raw"].split('"timestamp":"')[1][:13]) for row in rows]
-    assert len(rows) > 2
+    assert len(rows) > 1
     assert [row["usage_date"] for row in rows] == [datetime.fromtimestamp(ms / 1_000, UTC).date() for ms in told]
 
 
@@ -312,40 +293,10 @@ async def test_a_renamed_model_does_not_count_twice(bench: Bench) -> None:
 # Money
 
 
-async def test_amounts_are_fractional_cents_and_become_dollars_once(bench: Bench) -> None:
-    await bench.run(EVENTS, WINDOW, config=EXACTLY)
-    cents = sum(event.price.charged for day in WINDOW.days() for event in bench.world.events(day, NOW))
-    assert await bench.value("SELECT SUM(charged_amount) FROM cursor_usage_events_raw") == Decimal(cents).scaleb(-7)
-
-
-async def test_the_token_fee_is_in_what_is_charged_and_is_not_added_again(bench: Bench) -> None:
-    await load_money(bench)
-    (row,) = await bench.rows(
-        "SELECT SUM(charged_amount) AS charged, SUM(total_amount) AS total, SUM(cursor_token_fee) AS fee"
-        " FROM cursor_usage_events_raw WHERE is_chargeable AND model = 'claude-4.5-sonnet'"
-    )
-    assert row["fee"] > 0
-    assert row["charged"] == row["total"] + row["fee"]
-    assert (
-        await bench.value("SELECT SUM(billed_cost) FROM cursor_cost_daily WHERE model = 'claude-4.5-sonnet'")
-        == row["charged"]
-    )
-
-
-async def test_what_the_plan_includes_has_a_value_and_is_on_no_bill(bench: Bench) -> None:
-    """Both sums are kept: of all events, and of those that are chargeable."""
-    await load_money(bench)
-    truth = bench.truth()
-    gross = await bench.value("SELECT SUM(charged_amount) FROM cursor_usage_events_raw")
-    chargeable = await bench.value("SELECT SUM(charged_amount) FROM cursor_usage_events_raw WHERE is_chargeable")
-    assert (gross, chargeable) == (truth["cost"]["total"] + truth["included"]["total"], truth["cost"]["total"])
-    assert await billed(bench) == chargeable
-    assert truth["included"]["total"] > 0
-
-
 async def test_snapshots_of_spend_are_kept_by_day_and_enter_no_cost(bench: Bench) -> None:
-    """They are cumulative: adding up a month of them shows many times the month."""
+    """They are cumulative: to add up a month of them is to pay it many times. A second one of a day replaces the first."""
     for _ in range(3):
+        await bench.run("cursor.spend", DAY)
         await bench.run("cursor.spend", DAY)
         bench.clock.advance(timedelta(days=1))
     await load_money(bench)
@@ -357,20 +308,6 @@ async def test_snapshots_of_spend_are_kept_by_day_and_enter_no_cost(bench: Bench
     assert [row["snapshot_date"] for row in rows] == [TODAY + timedelta(days=number) for number in range(3)]
     assert {row["spent"] for row in rows} == {cycle}
     assert costs.total["billed_cost"] == bench.truth()["cost"]["total"]
-
-
-async def test_a_second_snapshot_of_a_day_takes_the_place_of_the_first(bench: Bench) -> None:
-    await bench.run("cursor.spend", DAY)
-    first = await bench.value("SELECT COUNT(*) FROM cursor_spend_snapshot_raw")
-    await bench.run("cursor.spend", DAY)
-    assert await bench.value("SELECT COUNT(*) FROM cursor_spend_snapshot_raw") == first
-
-
-async def test_a_billing_cycle_follows_no_calendar_month(bench: Bench) -> None:
-    await bench.run("cursor.spend", DAY)
-    assert await bench.value("SELECT MIN(subscription_cycle_start) FROM cursor_spend_snapshot_raw") == datetime(
-        2026, 11, 14, 9, tzinfo=UTC
-    )
 
 
 async def test_spend_is_read_to_the_last_of_all_pages(bench: Bench) -> None:
@@ -396,18 +333,6 @@ async def test_seat_fees_are_in_no_answer_and_come_from_the_plans_month_by_month
 
 
 # Activity and people
-
-
-async def test_activity_is_of_its_day_whatever_time_of_day_its_date_carries(bench: Bench) -> None:
-    await bench.run("cursor.daily_usage", WINDOW, config=EXACTLY)
-    days = await bench.rows("SELECT DISTINCT usage_date FROM cursor_usage_daily_raw ORDER BY 1")
-    assert [row["usage_date"] for row in days] == list(WINDOW.days())
-
-
-async def test_members_who_did_nothing_have_their_row_too(bench: Bench) -> None:
-    """Without pages only those who did something are told."""
-    await bench.run("cursor.daily_usage", WINDOW, config=EXACTLY)
-    assert await bench.value("SELECT COUNT(*) FROM cursor_usage_daily_raw WHERE NOT is_active") > 0
 
 
 async def test_requests_through_one_s_own_key_are_counted_and_cost_nothing_here() -> None:
