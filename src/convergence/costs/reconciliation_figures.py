@@ -181,7 +181,7 @@ class _Figures:
         return (
             f"SELECT usage_date, {month} AS month, currency, {self._kind()} AS kind, {is_batch} AS is_batch,"
             f" {' OR '.join(stated) or 'TRUE'} AS is_stated, billed_cost - {credited} AS net,"
-            f" COALESCE({self._list()}, 0) AS listed, {credited} AS credited, {self._used()} AS is_used,"
+            f" {self._listed()} AS listed, {credited} AS credited, {self._used()} AS is_used,"
             f" {in_us} AS in_us{', ' if dims else ''}{dims} FROM {self._cost.provider}_cost_daily"
             " WHERE usage_date >= @start_date AND usage_date < @end_date"
         )
@@ -221,6 +221,13 @@ class _Figures:
 
     def _list(self) -> str:
         return "list_cost" if self._has("list_cost") else "CAST(NULL AS NUMERIC)"
+
+    def _listed(self) -> str:
+        """Tax and rounding are no usage, whatever an export says of their list price."""
+        listed = f"COALESCE({self._list()}, 0)"
+        if not self._has("cost_type"):
+            return listed
+        return f"IF(cost_type IN ('tax', 'rounding_error'), {self._zero()}, {listed})"
 
     def _source(self) -> str:
         return "cost_source" if self._has("cost_source") else "'provider'"

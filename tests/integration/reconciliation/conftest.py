@@ -23,6 +23,7 @@ from convergence.warehouse.duckdb import DuckDBWarehouse
 
 OCTOBER = Window(date(2026, 10, 1), date(2026, 11, 1))
 DAY = date(2026, 10, 5)
+CATALOG = Catalog(CONFIGS)
 _LINEAGE = {
     "ingestion_date": TODAY,
     "ingestion_timestamp": datetime(2026, 11, 20, tzinfo=UTC),
@@ -94,5 +95,5 @@ async def books(tmp_path: Path) -> AsyncIterator[Books]:
     warehouse = DuckDBWarehouse(tmp_path)
     org = OrgScope("acme")
     await warehouse.ensure_dataset(org.dataset)
-    yield Books(warehouse, Catalog(CONFIGS), org)
+    yield Books(warehouse, CATALOG, org)
     await warehouse.close()

@@ -6,13 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from bigquery_emulator import BigQueryEmulator
-from step_bench import CONFIGS
 
-from convergence.catalog import Catalog
 from convergence.tenancy import OrgScope
 from convergence.warehouse.bigquery import BigQueryWarehouse
 
-from .conftest import Books
+from .conftest import CATALOG, Books
 from .test_reasons import CASES, FAIR
 
 
@@ -21,7 +19,7 @@ async def bigquery_books(bigquery_emulator: BigQueryEmulator) -> AsyncIterator[B
     warehouse = BigQueryWarehouse(bigquery_emulator.project(), endpoint=bigquery_emulator.endpoint)
     org = OrgScope("acme")
     await warehouse.ensure_dataset(org.dataset)
-    yield Books(warehouse, Catalog(CONFIGS), org)
+    yield Books(warehouse, CATALOG, org)
     await warehouse.close()
 
 

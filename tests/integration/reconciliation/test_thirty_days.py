@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from step_bench import CONFIGS, NOW, TODAY, Bench, last_days, open_bench
+from step_bench import NOW, TODAY, Bench, last_days, open_bench
 
-from convergence.catalog import Catalog
 from convergence.costs.reconciliation import (
     DEFAULT_TOLERANCE,
     DIVERGED,
@@ -27,6 +26,7 @@ from convergence.kit.clock import ManualClock
 from convergence.simulator import AnthropicWorld, OpenAIWorld, Simulator, SimulatorServer
 from convergence.sql import Statement
 
+from .conftest import CATALOG
 from .worlds import PlainAnthropic, PlainOpenAI
 
 WINDOW = last_days(30)
@@ -62,7 +62,7 @@ async def opened(account: Account, world: Any, folder: Path) -> AsyncIterator[Be
 
 
 async def compare(bench: Bench, granularity: str = "day") -> list[Reconciliation]:
-    ledger = Ledger(bench.warehouse, Catalog(CONFIGS), bench.org)
+    ledger = Ledger(bench.warehouse, CATALOG, bench.org)
     return await reconcile(ledger, WINDOW, granularity, today=TODAY, tolerance=DEFAULT_TOLERANCE)
 
 
