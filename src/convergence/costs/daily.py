@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from convergence.costs.conservation import check_conservation
 from convergence.costs.pricebook import Price, PriceBook
-from convergence.costs.prices import initialize_prices, list_prices
+from convergence.costs.prices import open_prices
 from convergence.costs.pricing import Kind, Pricing, Quote
 from convergence.kit.window import DAY, Window
 from convergence.sql import Statement
@@ -66,9 +66,7 @@ async def publish_costs(context: StepContext, source: CostSource, whole: Window)
 
 
 async def _read_prices(context: StepContext, source: CostSource) -> list[Price]:
-    place = (context.warehouse, context.catalog, context.tenant, source.provider)
-    await initialize_prices(*place)
-    return await list_prices(*place)
+    return await open_prices(context.warehouse, context.catalog, context.tenant, source.provider)
 
 
 async def _cut(context: StepContext, source: CostSource, whole: Window) -> list[Window]:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from convergence.kit.hashing import digest
 from convergence.kit.money import format_amount
+from convergence.kit.window import spans_meet
 
 DEFAULT_TIER = "default"
 MAIN_CURRENCY = "USD"
@@ -54,10 +55,8 @@ class Price:
 
     def overlaps(self, other: Price) -> bool:
         """Whether both price the same model, tier and condition in the same currency on some day."""
-        if self.meter != other.meter:
-            return False
-        starts_before = other.valid_to is None or self.valid_from is None or self.valid_from < other.valid_to
-        return starts_before and (self.valid_to is None or other.valid_from is None or other.valid_from < self.valid_to)
+        spans = (self.valid_from, self.valid_to), (other.valid_from, other.valid_to)
+        return self.meter == other.meter and spans_meet(*spans)
 
 
 class PriceBook:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from convergence.costs.dated import DatedRecords, check_span
 from convergence.costs.fields import (
     Reader,
     read_currency,
@@ -20,7 +22,7 @@ from convergence.costs.pricebook import DEFAULT_TIER, MAIN_CURRENCY, Price
 from convergence.costs.proposals import Difference, compare
 from convergence.costs.published import read_published
 from convergence.costs.records import RecordTable
-from convergence.errors import ConfigError, Conflict, Fault, InvalidRequest, NotFound
+from convergence.errors import ConfigError, Fault, InvalidRequest
 from convergence.tenancy import OrgScope
 from convergence.warehouse import Warehouse
 
@@ -46,9 +48,12 @@ _DIMENSIONS: dict[str, Reader] = {
 
 async def list_prices(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> list[Price]:
     """All prices, by model, tier and date."""
-    table = _table(warehouse, catalog, org, provider)
-    await table.ensure()
-    return [_read_row(row, table.schema) for row in await table.rows()]
+    return await _records(warehouse, catalog, org, provider).read_all()
+
+
+async def open_prices(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> list[Price]:
+    """All prices; where there are none, those of the seed, which are written."""
+    return await _records(warehouse, catalog, org, provider).open()
 
 
 async def create_price(
@@ -58,14 +63,10 @@ async def create_price(
 
     Raises:
         InvalidRequest: every fault of the values at once.
-        Conflict: it overlaps another price of the same model, tier and condition.
+        Conflict: it overlaps another price of the same model, tier, condition and currency.
     """
-    table = _table(warehouse, catalog, org, provider)
-    price = parse_price({"source": OWN, **values}, table.schema)
-    existing = await list_prices(warehouse, catalog, org, provider)
-    _refuse_overlap(price, existing)
-    await table.put([_write_row(price)])
-    return price
+    records = _records(warehouse, catalog, org, provider)
+    return await records.create(parse_price({"source": OWN, **values}, records.table.schema))
 
 
 async def update_price(
@@ -80,14 +81,12 @@ async def update_price(
         NotFound: no such price.
         InvalidRequest, Conflict: as `create_price`.
     """
-    table = _table(warehouse, catalog, org, provider)
-    existing = await list_prices(warehouse, catalog, org, provider)
-    old = _choose(existing, model_id, values)
-    kept = {**_write_row(old), "source": OWN}
-    price = parse_price({**kept, **values, "model_id": model_id, "valid_from": old.valid_from}, table.schema)
-    _refuse_overlap(price, [other for other in existing if other is not old])
-    await table.put([_write_row(price)])
-    return price
+    records = _records(warehouse, catalog, org, provider)
+    existing = await records.read_all()
+    old = records.newest(_choose(existing, model_id, values), model_id)
+    fixed = {"model_id": model_id, "valid_from": old.valid_from}
+    price = parse_price({**_write_row(old), "source": OWN, **values, **fixed}, records.table.schema)
+    return await records.change(old, price, existing)
 
 
 async def delete_price(
@@ -105,19 +104,15 @@ async def delete_price(
     Raises:
         NotFound: none is there.
     """
-    table = _table(warehouse, catalog, org, provider)
+    records = _records(warehouse, catalog, org, provider)
     gone = [
         price
-        for price in await list_prices(warehouse, catalog, org, provider)
+        for price in await records.read_all()
         if price.model_id == model_id
         and service_tier in (None, price.service_tier)
         and valid_from in (None, price.valid_from)
     ]
-    if not gone:
-        raise _not_found(provider, model_id)
-    for price in gone:
-        await table.remove(_write_row(price))
-    return len(gone)
+    return await records.remove(gone, model_id)
 
 
 async def reset_prices(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> list[Price]:
@@ -126,11 +121,12 @@ async def reset_prices(warehouse: Warehouse, catalog: Catalog, org: OrgScope, pr
     Raises:
         ConfigError: the seed is wrong; nothing was written.
     """
-    table = _table(warehouse, catalog, org, provider)
-    prices = load_seed(catalog, provider)
-    await table.ensure()
-    await table.replace([_write_row(price) for price in prices])
-    return prices
+    return await _records(warehouse, catalog, org, provider).reset()
+
+
+async def initialize_prices(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> bool:
+    """Fill the price book from the seed where there is none yet; whether it was filled."""
+    return await _records(warehouse, catalog, org, provider).initialize()
 
 
 async def sync_prices(
@@ -141,24 +137,13 @@ async def sync_prices(
     Raises:
         UnsupportedError: the package with the list is not installed.
     """
-    table = _table(warehouse, catalog, org, provider)
-    await initialize_prices(warehouse, catalog, org, provider)
-    book = await list_prices(warehouse, catalog, org, provider)
+    records = _records(warehouse, catalog, org, provider)
     shipped = {price.source for price in load_seed(catalog, provider) if price.source is not None}
-    difference = compare(book, read_published(provider, _rate_names(table.schema)), today, shipped)
+    published = read_published(provider, _rate_names(records.table.schema))
+    difference = compare(await records.open(), published, today, shipped)
     if apply and difference.proposals:
-        await table.put(_write_row(price) for proposal in difference.proposals for price in proposal.rows)
+        await records.put(price for proposal in difference.proposals for price in proposal.rows)
     return difference
-
-
-async def initialize_prices(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> bool:
-    """Fill the price book from the seed where there is none yet; whether it was filled."""
-    table = _table(warehouse, catalog, org, provider)
-    await table.ensure()
-    if await table.rows():
-        return False
-    await reset_prices(warehouse, catalog, org, provider)
-    return True
 
 
 def load_seed(catalog: Catalog, provider: str) -> list[Price]:
@@ -185,11 +170,7 @@ def parse_price(values: Mapping[str, Any], schema: TableSchema) -> Price:
     found, faults = read_fields(values, _readers(schema))
     if "model_id" not in found and not any(fault.key == "model_id" for fault in faults):
         faults.append(Fault("missing", key="model_id", expected="the model's name"))
-    start, end = found.get("valid_from"), found.get("valid_to")
-    if start is not None and end is not None and end <= start:
-        faults.append(
-            Fault(f"{end} is not after valid_from {start}", key="valid_to", expected="the day after the last")
-        )
+    faults += check_span(found.get("valid_from"), found.get("valid_to"))
     if not any(name in found for name in _rate_names(schema)):
         faults.append(Fault("no amount at all", expected=f"one of {', '.join(_rate_names(schema))}"))
     refuse("the price is not valid", faults)
@@ -210,11 +191,19 @@ def find_overlaps(prices: Iterable[Price]) -> list[Fault]:
     ]
 
 
-def _table(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> RecordTable:
+def _records(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> DatedRecords[Price]:
     name = f"{provider}_pricing"
     if name not in catalog.schema_names():
         raise InvalidRequest(f"{provider} has no price book", hint="openai, anthropic, deepseek and cursor have one.")
-    return RecordTable.of(warehouse, catalog, org, name, _KEYS)
+    schema = catalog.schema(name)
+    return DatedRecords(
+        RecordTable.of(warehouse, catalog, org, name, _KEYS),
+        noun="price",
+        read=partial(_build, schema=schema),
+        write=_write_row,
+        describe=lambda price: f"{price.model_id} ({price.service_tier})",
+        load_seed=partial(load_seed, catalog, provider),
+    )
 
 
 def _rate_names(schema: TableSchema) -> list[str]:
@@ -242,9 +231,6 @@ def _build(values: Mapping[str, Any], schema: TableSchema) -> Price:
     )
 
 
-_read_row = _build
-
-
 def _write_row(price: Price) -> dict[str, Any]:
     hours = {} if price.hours_utc is None else {"hours_utc": price.hours_utc}
     return {
@@ -260,7 +246,8 @@ def _write_row(price: Price) -> dict[str, Any]:
     }
 
 
-def _choose(prices: list[Price], model_id: str, values: Mapping[str, Any]) -> Price:
+def _choose(prices: list[Price], model_id: str, values: Mapping[str, Any]) -> list[Price]:
+    """The prices that the values name; without a currency those in US dollars, where there are any."""
     tier = values.get("service_tier") or DEFAULT_TIER
     start = read_day(values["valid_from"]) if values.get("valid_from") else None
     found = [
@@ -272,24 +259,4 @@ def _choose(prices: list[Price], model_id: str, values: Mapping[str, Any]) -> Pr
         and values.get("currency") in (None, price.currency)
         and start in (None, price.valid_from)
     ]
-    if not found:
-        raise _not_found("", model_id)
-    return max(found, key=lambda price: (price.currency == MAIN_CURRENCY, price.valid_from or date.min))
-
-
-def _refuse_overlap(price: Price, others: Iterable[Price]) -> None:
-    for other in others:
-        if price.overlaps(other):
-            raise Conflict(
-                f"{price.model_id} ({price.service_tier}) has a price from {other.valid_from or 'the beginning'}"
-                f" to {other.valid_to or 'now'}, which overlaps",
-                code="price_overlaps",
-                hint="End the old price with valid_to first, or update it.",
-            )
-
-
-def _not_found(provider: str, model_id: str) -> NotFound:
-    where = f" of {provider}" if provider else ""
-    return NotFound(
-        f"the price book{where} has no such price of {model_id!r}", hint="List the prices to see what it has."
-    )
+    return [price for price in found if price.currency == MAIN_CURRENCY] or found

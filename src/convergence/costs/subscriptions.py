@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from convergence.costs.dated import DatedRecords, check_span
 from convergence.costs.fields import (
     Reader,
     read_currency,
@@ -21,8 +23,9 @@ from convergence.costs.fields import (
     refuse,
 )
 from convergence.costs.records import RecordTable
-from convergence.errors import ConfigError, Conflict, Fault, InvalidRequest, NotFound
+from convergence.errors import ConfigError, Fault, InvalidRequest
 from convergence.kit.money import allocate
+from convergence.kit.window import spans_meet
 from convergence.tenancy import OrgScope
 from convergence.warehouse import Warehouse
 
@@ -55,10 +58,8 @@ class Plan:
     valid_to: date | None = None
 
     def overlaps(self, other: Plan) -> bool:
-        if self.plan_name != other.plan_name:
-            return False
-        starts_before = other.valid_to is None or self.valid_from is None or self.valid_from < other.valid_to
-        return starts_before and (self.valid_to is None or other.valid_from is None or other.valid_from < self.valid_to)
+        spans = (self.valid_from, self.valid_to), (other.valid_from, other.valid_to)
+        return self.plan_name == other.plan_name and spans_meet(*spans)
 
     def runs_in(self, month: date) -> bool:
         """Whether it holds on any day of the month that begins with `month`."""
@@ -101,9 +102,7 @@ def build_months(plans: Iterable[Plan], months: Iterable[date]) -> list[dict[str
 
 async def list_plans(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> list[Plan]:
     """All plans, by name and date."""
-    table = _table(warehouse, catalog, org, provider)
-    await table.ensure()
-    return [Plan(**row) for row in await table.rows()]
+    return await _records(warehouse, catalog, org, provider).read_all()
 
 
 async def create_plan(
@@ -115,11 +114,7 @@ async def create_plan(
         InvalidRequest: every fault of the values at once.
         Conflict: it overlaps another one of the same name.
     """
-    table = _table(warehouse, catalog, org, provider)
-    plan = parse_plan(values)
-    _refuse_overlap(plan, await list_plans(warehouse, catalog, org, provider))
-    await table.put([asdict(plan)])
-    return plan
+    return await _records(warehouse, catalog, org, provider).create(parse_plan(values))
 
 
 async def update_plan(
@@ -131,17 +126,13 @@ async def update_plan(
         NotFound: no such plan.
         InvalidRequest, Conflict: as `create_plan`.
     """
-    table = _table(warehouse, catalog, org, provider)
-    existing = await list_plans(warehouse, catalog, org, provider)
+    records = _records(warehouse, catalog, org, provider)
+    existing = await records.read_all()
     start = read_day(values["valid_from"]) if values.get("valid_from") else None
     found = [plan for plan in existing if plan.plan_name == plan_name and start in (None, plan.valid_from)]
-    if not found:
-        raise _not_found(plan_name)
-    old = max(found, key=lambda plan: plan.valid_from or date.min)
+    old = records.newest(found, plan_name)
     plan = parse_plan({**asdict(old), **values, "plan_name": plan_name, "valid_from": old.valid_from})
-    _refuse_overlap(plan, [other for other in existing if other is not old])
-    await table.put([asdict(plan)])
-    return plan
+    return await records.change(old, plan, existing)
 
 
 async def delete_plan(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str, plan_name: str) -> int:
@@ -150,13 +141,8 @@ async def delete_plan(warehouse: Warehouse, catalog: Catalog, org: OrgScope, pro
     Raises:
         NotFound: none is there.
     """
-    table = _table(warehouse, catalog, org, provider)
-    gone = [plan for plan in await list_plans(warehouse, catalog, org, provider) if plan.plan_name == plan_name]
-    if not gone:
-        raise _not_found(plan_name)
-    for plan in gone:
-        await table.remove(asdict(plan))
-    return len(gone)
+    records = _records(warehouse, catalog, org, provider)
+    return await records.remove([plan for plan in await records.read_all() if plan.plan_name == plan_name], plan_name)
 
 
 async def reset_plans(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> list[Plan]:
@@ -165,24 +151,12 @@ async def reset_plans(warehouse: Warehouse, catalog: Catalog, org: OrgScope, pro
     Raises:
         ConfigError: the seed is wrong; nothing was written.
     """
-    table = _table(warehouse, catalog, org, provider)
-    path = f"{provider}/seeds/subscriptions.csv"
-    plans = [Plan(**row) for row in read_seed(catalog.seed(path), path, _READERS)]
-    if any(one.overlaps(other) for place, one in enumerate(plans) for other in plans[place + 1 :]):
-        raise ConfigError(Fault("two plans of the same name hold on the same day", path=path))
-    await table.ensure()
-    await table.replace([asdict(plan) for plan in plans])
-    return plans
+    return await _records(warehouse, catalog, org, provider).reset()
 
 
 async def initialize_plans(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> bool:
     """Fill the plans from the seed where there are none yet; whether they were filled."""
-    table = _table(warehouse, catalog, org, provider)
-    await table.ensure()
-    if await table.rows():
-        return False
-    await reset_plans(warehouse, catalog, org, provider)
-    return True
+    return await _records(warehouse, catalog, org, provider).initialize()
 
 
 def parse_plan(values: Mapping[str, Any]) -> Plan:
@@ -194,32 +168,28 @@ def parse_plan(values: Mapping[str, Any]) -> Plan:
     found, faults = read_fields(values, _READERS)
     named = {fault.key for fault in faults}
     faults += [Fault("missing", key=name) for name in _REQUIRED if name not in found and name not in named]
-    start, end = found.get("valid_from"), found.get("valid_to")
-    if start is not None and end is not None and end <= start:
-        faults.append(
-            Fault(f"{end} is not after valid_from {start}", key="valid_to", expected="the day after the last")
-        )
+    faults += check_span(found.get("valid_from"), found.get("valid_to"))
     refuse("the plan is not valid", faults)
     return Plan(**found)
 
 
-def _table(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> RecordTable:
+def _records(warehouse: Warehouse, catalog: Catalog, org: OrgScope, provider: str) -> DatedRecords[Plan]:
     name = f"{provider}_subscriptions"
     if name not in catalog.schema_names():
-        raise InvalidRequest(f"{provider} has no seat plans", hint="openai has some.")
-    return RecordTable.of(warehouse, catalog, org, name, _KEYS)
+        raise InvalidRequest(f"{provider} has no seat plans", hint="openai and cursor have some.")
+    return DatedRecords(
+        RecordTable.of(warehouse, catalog, org, name, _KEYS),
+        noun="plan",
+        read=lambda row: Plan(**row),
+        write=asdict,
+        describe=lambda plan: f"{plan.plan_name!r}",
+        load_seed=partial(_load_seed, catalog, provider),
+    )
 
 
-def _refuse_overlap(plan: Plan, others: Iterable[Plan]) -> None:
-    for other in others:
-        if plan.overlaps(other):
-            raise Conflict(
-                f"plan {plan.plan_name!r} already runs from {other.valid_from or 'the beginning'}"
-                f" to {other.valid_to or 'now'}",
-                code="plan_overlaps",
-                hint="End the old one with valid_to first, or update it.",
-            )
-
-
-def _not_found(plan_name: str) -> NotFound:
-    return NotFound(f"there is no such plan as {plan_name!r}", hint="List the plans to see what there is.")
+def _load_seed(catalog: Catalog, provider: str) -> list[Plan]:
+    path = f"{provider}/seeds/subscriptions.csv"
+    plans = [Plan(**row) for row in read_seed(catalog.seed(path), path, _READERS)]
+    if any(one.overlaps(other) for place, one in enumerate(plans) for other in plans[place + 1 :]):
+        raise ConfigError(Fault("two plans of the same name hold on the same day", path=path))
+    return plans

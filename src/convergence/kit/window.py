@@ -75,3 +75,11 @@ def join_days(days: Iterable[date]) -> list[Window]:
         else:
             windows.append(Window.day(day))
     return windows
+
+
+def spans_meet(one: tuple[date | None, date | None], other: tuple[date | None, date | None]) -> bool:
+    """Whether two half-open spans have a day in common; None is open."""
+    (start, end), (other_start, other_end) = one, other
+    is_before = end is not None and other_start is not None and end <= other_start
+    is_after = start is not None and other_end is not None and other_end <= start
+    return not (is_before or is_after)

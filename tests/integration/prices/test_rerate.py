@@ -115,3 +115,11 @@ async def test_reported_cost_that_is_newer_than_the_cost_table_is_not_billed_by_
 
     assert caught.value.code == "billed_cost_moved"
     assert await bench.rows(EVERYTHING) == rows
+
+
+async def test_an_empty_price_book_is_filled_before_days_are_priced_anew(bench: Bench) -> None:
+    await bench.warehouse.execute(Statement("DELETE FROM openai_pricing WHERE TRUE", bench.org.dataset))
+    result = await _rerate(bench)
+
+    assert result.metadata["moved"] == []
+    assert await bench.value("SELECT COUNT(*) FROM openai_pricing") > 200
