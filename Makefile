@@ -6,10 +6,13 @@ STAMP := $(VENV)/.installed
 EMULATOR := .venv-bigquery
 EMULATOR_STAMP := $(EMULATOR)/.installed
 EMULATION := tests/support/bigquery_emulation
+FOCUS := .venv-focus
+FOCUS_STAMP := $(FOCUS)/.installed
+FOCUS_TOOLS := tests/support/focus_tools
 ROUNDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test bigquery-emulator test-fleet test-bigquery check check-image format bench bench-bigquery constraints clean
+.PHONY: help setup demo serve test bigquery-emulator focus-tools test-fleet test-bigquery check check-image format bench bench-bigquery constraints clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -28,7 +31,7 @@ demo: $(STAMP)  ## See costs in a minute: simulator, demo organization, 30 days
 serve: $(STAMP)  ## The API, a worker and the scheduler on this machine
 	@$(BIN)/convergence serve
 
-test: $(STAMP) $(EMULATOR_STAMP)  ## The whole test suite
+test: $(STAMP) $(EMULATOR_STAMP) $(FOCUS_STAMP)  ## The whole test suite
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 $(EMULATOR_STAMP): $(EMULATION)/constraints.txt
@@ -37,6 +40,12 @@ $(EMULATOR_STAMP): $(EMULATION)/constraints.txt
 	@mkdir -p $(EMULATOR)/home
 	@HOME=$(CURDIR)/$(EMULATOR)/home $(EMULATOR)/bin/python -c 'import duckdb_extensions; duckdb_extensions.import_extension("spatial")'
 	@touch $(EMULATOR_STAMP)
+
+$(FOCUS_STAMP): $(FOCUS_TOOLS)/lint.txt $(FOCUS_TOOLS)/validator.txt
+	@$(PYTHON) $(FOCUS_TOOLS)/build.py $(FOCUS)
+	@touch $(FOCUS_STAMP)
+
+focus-tools: $(FOCUS_STAMP)  ## Build .venv-focus/ with the FOCUS validator and lint that the tests use
 
 bigquery-emulator: $(EMULATOR_STAMP)  ## Build .venv-bigquery/ with the emulator that the tests use
 
@@ -76,4 +85,4 @@ constraints: $(STAMP)  ## Compile constraints.txt anew (versions only)
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --output-file constraints.txt
 
 clean:  ## Remove the environment, caches and local data
-	@rm -rf $(VENV) $(EMULATOR) .venv-infra .convergence .benchmarks .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) $(EMULATOR) $(FOCUS) .venv-infra .convergence .benchmarks .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
