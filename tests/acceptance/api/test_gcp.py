@@ -65,7 +65,12 @@ async def test_an_uploaded_export_is_in_the_costs(folder: Path) -> None:
         run = await api.wait_for(key, accepted.json()["pipeline_logging_id"])
         params = {"start_date": "2026-11-01", "end_date": "2026-11-20", "granularity": "total", "group_by": "service"}
         costs = await api.send("GET", "/costs/acme", key, params=params)
+        sql = "SELECT SUM(BilledCost) AS billed, COUNT(DISTINCT BillingCurrency) AS currencies FROM focus_cost_daily"
+        focus = await api.send("POST", "/query/acme", key, json={"sql": sql})
 
+    truth = world.truth(now)["cost"]
     assert run["status"] == "COMPLETED", run["error_message"]
     found = {row["service"]: Decimal(row["billed_cost"]) for row in costs.json()["rows"]}
-    assert found == world.truth(now)["cost"]["by_service"]
+    assert found == truth["by_service"]
+    (row,) = focus.json()["rows"]
+    assert (Decimal(row["billed"]), row["currencies"]) == (truth["total"], 1)

@@ -37,7 +37,10 @@ def get_engine() -> CostProcessor:
 
 
 class CostProcessor:
-    """The run's own days and, wherever they lie, the days whose rows are newer than their costs."""
+    """The run's own days, and all before them whose rows are newer than their costs.
+
+    Days behind the run's wait for a run of their own: what is built from costs goes no further either.
+    """
 
     async def execute(self, step_config: Mapping[str, Any], context: StepContext, /) -> StepResult:
         Config.model_validate(step_config)
@@ -57,7 +60,9 @@ class CostProcessor:
 async def _find_days(context: StepContext) -> list[date]:
     sql = context.catalog.text(context.catalog.root, "gcp/sql/stale_days.sql")
     stale = list_days(await context.warehouse.query(Statement(sql, context.tenant.dataset)), "usage_date")
-    return sorted({*stale, *(context.window.days() if context.window else ())})
+    if context.window is None:
+        return stale
+    return sorted({*(day for day in stale if day < context.window.end), *context.window.days()})
 
 
 async def _build(context: StepContext, window: Window) -> tuple[pa.Table, tuple[str, ...]]:
