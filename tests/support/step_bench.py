@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class Bench:
     runs: int = 0
 
     def _pipeline(self, name: str | None = None) -> Pipeline:
-        return Catalog(CONFIGS).find(name or f"{self.provider}-usage-cost")
+        return shipped().find(name or f"{self.provider}-usage-cost")
 
     @property
     def _steps(self) -> dict[str, Mapping[str, Any]]:
@@ -90,7 +91,7 @@ class Bench:
             credentials=OneKey(key or self.key),
             security=_UNUSED,
             state=_UNUSED,
-            catalog=Catalog(CONFIGS),
+            catalog=shipped(),
             uploads=self.uploads,
             clock=self.clock,
             log=structlog.get_logger(),
@@ -162,6 +163,12 @@ async def open_bench(
 
 async def _chunks(content: bytes) -> AsyncIterator[bytes]:
     yield content
+
+
+@cache
+def shipped() -> Catalog:
+    """The shipped configs, parsed once."""
+    return Catalog(CONFIGS)
 
 
 def last_days(count: int) -> Window:

@@ -18,7 +18,6 @@ WINDOW = last_days(30)
 TYPES = ("input_cache_hit_tokens", "input_cache_miss_tokens", "output_tokens", "request_count")
 FORMS = {
     "utc-days": ExportForm("utc_date"),
-    "compact-days": ExportForm("utc_date", compact=True, line_end="\n"),
     "iso-days": ExportForm("iso"),
     "hours": ExportForm("iso", by="hour"),
 }

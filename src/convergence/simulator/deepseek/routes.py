@@ -17,7 +17,6 @@ from convergence.simulator.deepseek.world import DeepSeekWorld
 from convergence.simulator.simulator import Simulator
 
 BALANCE_SCOPE: Final = "balance"
-_TOPPED_UP: Final = Decimal(10_000)
 _GRANTED: Final = Decimal(10)
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _TYPES: Final = {401: "authentication_error", 402: "insufficient_balance", 429: "rate_limit_error"}
@@ -70,7 +69,7 @@ class _Endpoints:
 
     def _balance(self, account: Account[DeepSeekWorld]) -> bytes:
         world, now = account.world, self._simulator.clock.now()
-        left = _TOPPED_UP - Decimal(world.truth(now)["cost"]["total"])
+        left = world.topped_up - Decimal(world.truth(now)["cost"]["total"])
         infos = [_info(world.currency, left, _GRANTED)]
         infos.append(_info("CNY" if world.currency == "USD" else "USD", Decimal(0), Decimal(0)))
         return msgspec.json.encode({"is_available": left > 0, "balance_infos": infos})

@@ -51,7 +51,7 @@ class DeepSeekWorld:
 
     Days run from `end_day - days` up to, and without, `end_day`; they are UTC days. `rows_per_day` counts keys and
     offers of a day. `steady` leaves out the days without usage. Until `granted_days` have passed, a twentieth of the
-    cost is taken from what was granted.
+    cost is taken from what was granted. `topped_up` is what was paid in.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class DeepSeekWorld:
         currency: str = "USD",
         granted_days: int = 10,
         steady: bool = False,
+        topped_up: int = 10_000,
     ) -> None:
         self.seed = seed
         self.window = Window(end_day - days * DAY, end_day)
@@ -72,6 +73,7 @@ class DeepSeekWorld:
         self.currency = currency
         self.granted = Window(self.window.start, self.window.start + max(1, granted_days) * DAY)
         self.steady = steady
+        self.topped_up = topped_up
         self.user_id = identifier("", seed, "deepseek", width=32).lower()
         self.keys = tuple(_build_keys(seed, keys))
         self.revisions: tuple[Revision, ...] = ()
