@@ -87,6 +87,13 @@ async def test_a_team_that_is_refused_for_minutes_is_left_to_the_queue(bench: Be
     assert asked(bench, "filtered-usage-events") == [429] * 4
 
 
+async def test_an_endpoint_that_is_not_there_is_a_failure_and_not_a_day_without_usage(bench: Bench) -> None:
+    bench.simulator.faults.add(FaultRule(kind="status", status=404))
+    with pytest.raises(ProviderRejected) as caught:
+        await bench.run(EVENTS, DAY, config=EXACTLY)
+    assert caught.value.status == 404
+
+
 # Windows and pages
 
 
@@ -294,7 +301,7 @@ async def test_a_renamed_model_does_not_count_twice(bench: Bench) -> None:
 
 
 async def test_snapshots_of_spend_are_kept_by_day_and_enter_no_cost(bench: Bench) -> None:
-    """They are cumulative: to add up a month of them is to pay it many times. A second one of a day replaces the first."""
+    """They are cumulative: to add them up is to pay a month many times. A second one of a day replaces the first."""
     for _ in range(3):
         await bench.run("cursor.spend", DAY)
         await bench.run("cursor.spend", DAY)
