@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 import zipfile
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -24,6 +26,7 @@ from convergence.simulator import (
     create_simulator_app,
     zip_export,
 )
+from convergence.simulator.deepseek.__main__ import main
 
 KEY = "sk-deepseek-0123456789"
 END_DAY = date(2026, 11, 20)
@@ -92,6 +95,15 @@ def test_an_export_looks_like_the_console_s() -> None:
     assert amount.startswith(b"\xef\xbb\xbfuser_id,utc_date,model,api_key_name,api_key,type,price,amount\r\n")
     assert {row["price"] for row in read(amount) if row["type"] == "request_count"} == {""}
     assert {row["api_key"].count("*") for row in read(amount)} == {23}
+
+
+def test_the_command_writes_an_export_and_prints_its_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(tmp_path / "export.zip"), "--days", "3", "--by", "hour", "--currency", "CNY"])
+    truth = json.loads(capsys.readouterr().out)
+    with zipfile.ZipFile(tmp_path / "export.zip") as archive:
+        cost = next(archive.read(name) for name in archive.namelist() if name.startswith("cost"))
+    assert sum(Decimal(row["cost"]) for row in read(cost)) == Decimal(truth["cost"]["total"])
+    assert {row["currency"] for row in read(cost)} == {"CNY"}
 
 
 def test_the_running_day_grows_by_the_hour() -> None:
