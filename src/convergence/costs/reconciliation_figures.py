@@ -19,6 +19,7 @@ from convergence.costs.reconciliation import (
     reconcile_days,
     reconcile_months,
 )
+from convergence.costs.reconciliation_focus import read_uploaded_days, uploaded_providers
 from convergence.costs.report import CostSource, describe_costs, known_providers
 from convergence.costs.reported import read_reported_totals, reported_table
 from convergence.errors import InvalidRequest
@@ -64,13 +65,16 @@ async def reconcile(
         InvalidRequest: an unknown granularity or provider.
     """
     tables = frozenset(await ledger.warehouse.tables(ledger.org.dataset))
-    _check(granularity, providers, known_providers(tables))
-    costs = await describe_costs(ledger.warehouse, ledger.org, tables, providers)
-    bills = await _read_invoices(ledger, tables, providers) if granularity == "month" else {}
+    bills = await _read_invoices(ledger, tables)
+    uploaded = await uploaded_providers(ledger.warehouse, ledger.org, tables)
+    known = dict.fromkeys([*known_providers(tables), *uploaded, *(provider for provider, _ in bills)])
+    _check(granularity, providers, known)
     asked = window if granularity == "day" else Window(window.start - _LONG_AGO, window.end + _SOON)
-    days = {cost.provider: await _read_days(ledger, cost, asked, tables) for cost in costs}
+    days = await _read_all_days(ledger, asked, tables, uploaded)
     found: list[Reconciliation] = []
     for provider, currency in sorted(set(bills) | {(name, unit) for name in days for unit in days[name]}):
+        if providers is not None and provider not in providers:
+            continue
         terms = Terms(provider, currency, tolerance, today, today - timedelta(days=_lag_days(ledger.catalog, provider)))
         held = days.get(provider, {}).get(currency, [])
         if granularity == "day":
@@ -100,6 +104,16 @@ def _lag_days(catalog: Catalog, provider: str) -> int:
     steps = (step for pipeline in catalog.pipelines() if pipeline.provider == provider for step in pipeline.steps)
     days = [step.config["restatement_days"] for step in steps if isinstance(step.config.get("restatement_days"), int)]
     return max(days, default=_USUAL_LAG_DAYS)
+
+
+async def _read_all_days(
+    ledger: Ledger, window: Window, tables: Collection[str], uploaded: Collection[str]
+) -> dict[str, dict[str, list[DayFigures]]]:
+    """By provider and currency: of cost tables, and of uploaded files where there is no cost table."""
+    costs = await describe_costs(ledger.warehouse, ledger.org, tables)
+    days = {cost.provider: await _read_days(ledger, cost, window, tables) for cost in costs}
+    others = [provider for provider in uploaded if provider not in days]
+    return {**days, **(await read_uploaded_days(ledger.warehouse, ledger.org, window, others) if others else {})}
 
 
 async def _read_days(
@@ -292,17 +306,14 @@ ORDER BY x_Provider, BillingCurrency, BillingPeriodStart, BillingPeriodEnd, Char
 """
 
 
-async def _read_invoices(
-    ledger: Ledger, tables: Collection[str], providers: Collection[str] | None
-) -> dict[tuple[str, str], list[InvoiceFigures]]:
+async def _read_invoices(ledger: Ledger, tables: Collection[str]) -> dict[tuple[str, str], list[InvoiceFigures]]:
     """What counts of the invoices, by provider and currency."""
     if invoices.TABLE not in tables:
         return {}
     rows = (await ledger.warehouse.query(Statement(_INVOICES, ledger.org.dataset))).to_pylist()
     periods: dict[tuple[str, str, datetime, datetime], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        if providers is None or row["provider"] in providers:
-            periods[row["provider"], row["currency"], row["start_time"], row["end_time"]].append(row)
+        periods[row["provider"], row["currency"], row["start_time"], row["end_time"]].append(row)
     found: dict[tuple[str, str], list[InvoiceFigures]] = defaultdict(list)
     for (provider, currency, start, end), held in periods.items():
         found[provider, currency].append(_bill(start, end, held))

@@ -43,7 +43,34 @@ _INVOICE = {
     "x_Provider": "openai",
     "x_SourceFile": "0" * 64,
 }
-_MONEY = frozenset(("billed_cost", "list_cost", "list_unit_price", "quantity", "amount", "BilledCost", "credits_cost"))
+_FOCUS = {
+    **dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), "0"),
+    **dict.fromkeys(("BillingAccountId", "InvoiceIssuerName", "ServiceName", "ServiceProviderName"), "AWS"),
+    "BillingCurrency": "USD",
+    "BillingPeriodStart": datetime(2026, 10, 1, tzinfo=UTC),
+    "BillingPeriodEnd": datetime(2026, 11, 1, tzinfo=UTC),
+    "ChargeCategory": "Usage",
+    "ChargePeriodStart": datetime(2026, 10, 5, tzinfo=UTC),
+    "ChargePeriodEnd": datetime(2026, 10, 6, tzinfo=UTC),
+    "ServiceCategory": "Compute",
+    "x_DeliveryScope": "file/aws/AWS",
+    "x_Provider": "aws",
+    "x_UsageDate": DAY,
+}
+_MONEY = frozenset(
+    (
+        "ContractedCost",
+        "EffectiveCost",
+        "ListCost",
+        "billed_cost",
+        "list_cost",
+        "list_unit_price",
+        "quantity",
+        "amount",
+        "BilledCost",
+        "credits_cost",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +97,9 @@ class Books:
         await self._write(
             "invoice_details", [{**_INVOICE, "InvoiceDetailId": str(place), **line} for place, line in numbered]
         )
+
+    async def focus(self, *rows: Mapping[str, Any]) -> None:
+        await self._write("focus_cost_daily", [{**_FOCUS, **row} for row in rows])
 
     async def reconcile(self, granularity: str = "day", window: Window = OCTOBER, **more: Any) -> list[Reconciliation]:
         ledger = Ledger(self.warehouse, self.catalog, self.org)

@@ -173,6 +173,18 @@ async def test_included_usage_of_cursor_is_free_and_not_a_discount(books: Books)
     assert found.explained_by == {"free_tier": Decimal(-8), "discounts": Decimal(-1)}
 
 
+async def test_a_cloud_known_by_uploaded_files_alone(books: Books) -> None:
+    await books.focus(
+        {"ListCost": "100", "BilledCost": "80"},
+        {"ListCost": "5"},
+        {"BilledCost": "-10", "ChargeCategory": "Credit"},
+    )
+    await books.invoices({"BilledCost": "70", "x_Provider": "aws"})
+    (found,) = await books.reconcile("month", providers=["aws"])
+    assert (found.usage_x_price, found.provider_reported, found.invoiced, found.status) == (105, 70, 70, EXPLAINED)
+    assert found.explained_by == {"credits": Decimal(-10), "free_tier": Decimal(-5), "discounts": Decimal(-20)}
+
+
 async def test_a_provider_is_asked_for_by_name(books: Books) -> None:
     await books.costs(FAIR)
     assert await books.reconcile(providers=["anthropic"]) == []

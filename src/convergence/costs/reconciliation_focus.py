@@ -1,0 +1,67 @@
+"""Figures of providers that are known by uploaded FOCUS files alone: other clouds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from convergence.costs.focus import TABLE
+from convergence.costs.reconciliation import DayFigures
+from convergence.kit.window import Window
+from convergence.sql import Statement
+from convergence.tenancy import OrgScope
+from convergence.warehouse import Warehouse
+
+_HALF_A_MONTH: Final = timedelta(days=14)
+_REASONS: Final = ("tax", "credits", "adjustments", "fees", "free_tier", "discounts")
+_PROVIDERS: Final = f"SELECT DISTINCT x_Provider AS provider FROM {TABLE} WHERE STARTS_WITH(x_DeliveryScope, 'file/')"
+_DAYS: Final = f"""
+SELECT x_Provider AS provider, x_UsageDate AS usage_date, BillingPeriodStart AS period_start,
+  BillingCurrency AS currency, SUM(BilledCost) AS billed,
+  SUM(IF(ChargeCategory = 'Usage', ListCost, 0)) AS listed,
+  COUNTIF(ChargeCategory = 'Usage') AS used_rows,
+  SUM(IF(ChargeCategory = 'Tax', BilledCost, 0)) AS tax,
+  SUM(IF(ChargeCategory = 'Credit', BilledCost, 0)) AS credits,
+  SUM(IF(ChargeCategory = 'Adjustment', BilledCost, 0)) AS adjustments,
+  SUM(IF(ChargeCategory = 'Purchase', BilledCost, 0)) AS fees,
+  SUM(IF(ChargeCategory = 'Usage' AND BilledCost = 0, -ListCost, 0)) AS free_tier,
+  SUM(IF(ChargeCategory = 'Usage' AND BilledCost > 0 AND BilledCost < ListCost, BilledCost - ListCost, 0)) AS discounts
+FROM {TABLE}
+WHERE x_UsageDate >= @start_date AND x_UsageDate < @end_date AND STARTS_WITH(x_DeliveryScope, 'file/')
+GROUP BY x_Provider, x_UsageDate, BillingPeriodStart, BillingCurrency
+ORDER BY x_Provider, x_UsageDate, BillingPeriodStart, BillingCurrency
+"""
+
+
+async def uploaded_providers(warehouse: Warehouse, org: OrgScope, tables: Collection[str]) -> list[str]:
+    """Providers that have rows of uploaded files."""
+    if TABLE not in tables:
+        return []
+    rows = (await warehouse.query(Statement(_PROVIDERS, org.dataset))).to_pylist()
+    return sorted(row["provider"] for row in rows)
+
+
+async def read_uploaded_days(
+    warehouse: Warehouse, org: OrgScope, window: Window, providers: Collection[str]
+) -> dict[str, dict[str, list[DayFigures]]]:
+    """The figures of these providers, by currency. A row's month is that of its billing period."""
+    days = {"start_date": window.start, "end_date": window.end}
+    found: dict[str, dict[str, list[DayFigures]]] = defaultdict(lambda: defaultdict(list))
+    for row in (await warehouse.query(Statement(_DAYS, org.dataset, days))).to_pylist():
+        if row["provider"] in providers:
+            found[row["provider"]][row["currency"]].append(_day(row))
+    return found
+
+
+def _day(row: Mapping[str, Any]) -> DayFigures:
+    start: datetime = row["period_start"]
+    return DayFigures(
+        row["usage_date"],
+        (start + _HALF_A_MONTH).date().replace(day=1),
+        listed=row["listed"],
+        is_used=bool(row["used_rows"]),
+        reported=row["billed"],
+        reasons={reason: row[reason] for reason in _REASONS if row[reason]},
+    )
