@@ -1,5 +1,6 @@
 """Without a server: the commands open the data folder themselves."""
 
+import csv
 import subprocess
 import sys
 from decimal import Decimal
@@ -53,6 +54,21 @@ def test_query_writes_files(loaded, tmp_path, suffix):
     done = loaded("query", "acme", "SELECT usage_date, billed_cost FROM openai_cost_daily", "-o", str(target))
     assert done.returncode == 0, done.stderr
     assert target.stat().st_size > 100
+
+
+def test_an_export_has_the_providers_own_figure(loaded, truth, tmp_path):
+    path = tmp_path / "focus.csv"
+    assert loaded("export", "focus", "acme", "-o", str(path), *DAYS, "--version", "1.2").returncode == 0
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert (sum(Decimal(row["BilledCost"]) for row in rows), len(rows[0])) == (truth["cost"]["total"], 57)
+
+
+def test_an_export_that_is_refused_leaves_the_old_file(loaded, tmp_path):
+    path = tmp_path / "focus.csv"
+    path.write_text("old")
+    done = loaded("export", "focus", "acme", "-o", str(path), "--version", "9.9")
+    assert (done.returncode, path.read_text(), list(tmp_path.iterdir())) == (2, "old", [path])
 
 
 def test_runs_are_listed_and_shown(loaded):

@@ -61,6 +61,7 @@ WORLDS: dict[str, Any] = {
     "deepseek": DeepSeekWorld(seed=7, end_day=TODAY, days=30, rows_per_day=2),
 }
 GCP = GcpBillingWorld(11, end_day=TODAY, rows_per_day=6, detailed=True)
+SEATS_MONTH = date(2026, 11, 1)
 TOOLS = Path(__file__).parents[3] / ".venv-focus"
 SUPPORT = Path(__file__).parents[2] / "support" / "focus_tools"
 # What these providers can tell. ALL would ask for commitments, capacity and zones of everybody.
@@ -101,12 +102,26 @@ async def bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench
             files = build_export(WORLDS["deepseek"], DAYS, made.clock.now())
             await made.load_file(zip_export(files), "usage_data.zip", pipeline="deepseek-export")
             await GcpBench(made.warehouse, made.http, made.uploads, folder, made.clock).load_rows(GCP.rows(NOW))
+            await pay_for_seats(made)
             await build(made, DAYS)
             for provider in STEPS:
                 simulator.revise("restate", [RESTATED], share=0.5, key=KEYS[provider])
             await load(made, Window.day(RESTATED))
             await build(made, last_days(1))
             yield made
+
+
+async def pay_for_seats(bench: Bench) -> None:
+    schema = Catalog(CONFIGS).schema("cursor_subscriptions_monthly")
+    await bench.warehouse.ensure(bench.org.table(schema.name), schema)
+    names = ", ".join(column.name for column in schema.columns)
+    await bench.warehouse.execute(
+        Statement(
+            f"INSERT INTO {schema.name} ({names}) VALUES (DATE '{SEATS_MONTH}', 'teams', 3, NUMERIC '40', 'month',"
+            f" NUMERIC '120', 'USD', DATE '{TODAY}', TIMESTAMP '{NOW:%Y-%m-%d %H:%M:%S}+00', 'run_seats')",
+            bench.org.dataset,
+        )
+    )
 
 
 async def load(bench: Bench, window: Window) -> None:
@@ -139,7 +154,7 @@ def truth(bench: Bench) -> dict[str, dict[str, Decimal]]:
     return {
         provider: {day: Decimal(amount) for day, amount in days.items() if Decimal(amount)}
         for provider, days in told.items()
-    }
+    } | {"cursor/subscriptions": {SEATS_MONTH.isoformat(): Decimal(120)}}
 
 
 async def export(bench: Bench, version: str, kind: str = "csv", org: OrgScope | None = None) -> bytes:
@@ -231,6 +246,18 @@ async def test_estimates_are_never_billed_and_what_has_no_price_says_so(bench: B
     assert {row["is_free"] for row in rows} == {True}
     assert True in {row["is_worth"] for row in rows}
     assert unpriced == [{"is_plain": True}]
+
+
+async def test_seats_are_a_purchase_of_a_month_beside_the_usage(bench: Bench) -> None:
+    rows = await bench.rows(
+        "SELECT ChargeCategory, ChargeFrequency, PricingQuantity, PricingUnit, ListUnitPrice, EffectiveCost,"
+        " ConsumedQuantity, CAST(ChargePeriodEnd AS DATE) AS `end`, x_CostSource FROM focus_cost_daily"
+        " WHERE x_DeliveryScope = 'cursor/subscriptions'"
+    )
+
+    assert [tuple(row.values()) for row in rows] == [
+        ("Purchase", "Recurring", 3, "Seats", 40, 120, None, date(2026, 12, 1), "subscription")
+    ]
 
 
 async def test_a_correction_keeps_its_day_and_is_billed_with_the_later_invoice(bench: Bench) -> None:
