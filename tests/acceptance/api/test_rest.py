@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bigquery_emulator import BigQueryEmulator
 from larkspur import KEY, Larkspur, serve_larkspur
 
 from convergence.catalog import Catalog
 from convergence.steps.registry import check_step
 
-from .conftest import LAST, Api, days, open_api
+from .conftest import LAST, Api, days, on_bigquery, open_api
 
 REPOSITORY = Path(__file__).parents[3]
 PAGE = (REPOSITORY / "docs" / "howto" / "add-a-provider.md").read_text(encoding="utf-8")
@@ -173,6 +174,23 @@ async def test_a_bad_row_is_kept_apart_on_its_own_day_and_a_busy_api_is_asked_ag
     ]
     assert rejected[0]["error_path"].endswith("charge.amount")
     assert (await customer.by_day())[LAST.isoformat()] == larkspur.truth()[LAST.isoformat()]
+
+
+async def test_a_day_is_the_truth_on_bigquery_too(
+    folder: Path, configs: Path, larkspur: Larkspur, bigquery_emulator: BigQueryEmulator
+) -> None:
+    day = LAST - timedelta(days=1)  # of yesterday the days before it are read again
+    async with open_api(folder, work=True, CONFIGS_DIR=str(configs), **on_bigquery(bigquery_emulator)) as api:
+        await api.bootstrap()
+        customer = Customer(api, await api.onboard("acme", "SCALE"))
+        await customer.setup()
+        run = await customer.load(**days(day, day))
+        costs = await customer.by_day()
+        focus = await customer.query("SELECT SUM(BilledCost) AS cost FROM focus_cost_daily")
+
+    truth = larkspur.truth()[day.isoformat()]
+    assert run["status"] == "COMPLETED", run["error_message"]
+    assert (costs, Decimal(focus[0]["cost"])) == ({day.isoformat(): truth}, truth)
 
 
 def place_for_each(configs: Path) -> None:
