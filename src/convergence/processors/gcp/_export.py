@@ -47,7 +47,7 @@ class BillingExport:
         for table in self._tables:
             for day, rows in (await self._reader.sizes(_reading(table, [], whole))).items():
                 sizes[day] = sizes.get(day, 0) + rows
-        return list(_cut(whole, sizes))
+        return list(cut_window(whole, sizes))
 
     async def read(self, window: Window, /) -> Fetched:
         """The rows of every table.
@@ -58,7 +58,7 @@ class BillingExport:
         import pyarrow as pa
 
         parts = [(table, await self._read_table(table, window)) for table in self._tables]
-        _check_accounts(parts)
+        check_accounts(parts)
         rows = pa.concat_tables([empty_rows(self._schema), *(part.rows for _, part in parts)])
         return Fetched(window, rows, [reject for _, part in parts for reject in part.rejects])
 
@@ -100,7 +100,8 @@ def _reading(table: ExportTable, columns: list[str], window: Window) -> Reading:
     return Reading(table, columns, window)
 
 
-def _cut(whole: Window, sizes: dict[date, int]) -> Iterator[Window]:
+def cut_window(whole: Window, sizes: dict[date, int]) -> Iterator[Window]:
+    """Parts of at most MOST_ROWS rows; a day that has more is a part of its own."""
     start, held = whole.start, 0
     for day in whole.days():
         rows = sizes.get(day, 0)
@@ -111,7 +112,11 @@ def _cut(whole: Window, sizes: dict[date, int]) -> Iterator[Window]:
     yield Window(start, whole.end)
 
 
-def _check_accounts(parts: list[tuple[ExportTable, BillingRows]]) -> None:
+def check_accounts(parts: list[tuple[ExportTable, BillingRows]]) -> None:
+    """
+    Raises:
+        StepFailed: export_twice: two tables hold the same account.
+    """
     owner: dict[str, str] = {}
     for table, part in parts:
         for account in part.rows["billing_account_id"].unique().to_pylist():
