@@ -18,7 +18,7 @@ from convergence.cli.gateway import Gateway, open_embedded
 from convergence.cli.options import run_async
 from convergence.cli.runs import await_run
 from convergence.errors import StepFailed
-from convergence.kit.money import format_usd
+from convergence.kit.money import format_amount, format_usd
 from convergence.kit.window import DAY, Window
 
 if TYPE_CHECKING:
@@ -26,11 +26,26 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from convergence.simulator import SimulatorProcess
+    from convergence.simulator.downloads import Download
 
 ORG: Final = "demo"
 SEED: Final = 7
-_PROVIDERS: Final = {"openai": "OpenAI", "anthropic": "Anthropic", "cursor": "Cursor"}
-_PIPELINES: Final = ("openai/usage_cost", "openai/subscriptions", "anthropic/usage_cost", "cursor/usage_cost")
+_BILLED_BY_API: Final = ("openai", "anthropic", "cursor")
+_PROVIDERS: Final = {
+    "openai": "OpenAI",
+    "anthropic": "Anthropic",
+    "cursor": "Cursor",
+    "deepseek": "DeepSeek",
+    "google_sheets": "Google Sheets",
+}
+_PIPELINES: Final = (
+    "google_sheets/identity",
+    "openai/usage_cost",
+    "openai/subscriptions",
+    "anthropic/usage_cost",
+    "cursor/usage_cost",
+    "deepseek/usage_cost",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +59,14 @@ class Plan:
     def days(self) -> dict[str, str]:
         return {"start_date": self.first.isoformat(), "end_date": self.last.isoformat()}
 
+    @property
+    def count(self) -> int:
+        return len(Window.inclusive(self.first, self.last))
+
     def simulator_arguments(self, rows_per_day: int) -> list[str]:
         options = {
             "--seed": SEED,
-            "--days": len(Window.inclusive(self.first, self.last)),
+            "--days": self.count,
             "--end-day": self.last + DAY,
             "--rows-per-day": rows_per_day,
         }
@@ -66,6 +85,7 @@ def demo(
 async def _demo(plan: Plan, rows_per_day: int) -> None:
     from convergence.settings import load_settings
     from convergence.simulator import SimulatorProcess
+    from convergence.simulator.downloads import write_downloads
     from convergence.telemetry import configure_logging
 
     started = time.monotonic()
@@ -74,26 +94,25 @@ async def _demo(plan: Plan, rows_per_day: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     configure_logging("ERROR", json=False)
     with SimulatorProcess(plan.simulator_arguments(rows_per_day)) as simulator:
-        truths = [await _read_truth(simulator, provider) for provider in _PROVIDERS]
+        total = sum([await _read_total(simulator, provider) for provider in _BILLED_BY_API], Decimal(0))
+        downloads = write_downloads(folder / "downloads", seed=SEED, end_day=plan.last + DAY, days=plan.count)
+        total += sum(download.total for download in downloads)
         settings = load_settings({**_inherited(), **_base_urls(simulator), "DATA_DIR": str(folder)})
         async with open_embedded(settings, work=True) as gateway:
-            await _load(console, gateway, simulator.keys, truths[0]["directory"]["people"], plan)
-            matches = await _show(
-                console, gateway, plan, sum((Decimal(truth["cost"]["total"]) for truth in truths), Decimal(0))
-            )
+            await _load(console, gateway, simulator.keys, downloads, plan)
+            matches = await _show(console, gateway, plan, total)
     _show_next(console, folder, time.monotonic() - started)
     if not matches:
         raise typer.Exit(1)
 
 
-async def _read_truth(simulator: SimulatorProcess, provider: str) -> dict[str, Any]:
-    """What the provider knows to be true."""
+async def _read_total(simulator: SimulatorProcess, provider: str) -> Decimal:
+    """What the provider knows that it bills."""
     import httpx2
 
     async with httpx2.AsyncClient(base_url=simulator.url, timeout=60, trust_env=False) as client:
         answer = await client.get("/_simulator/truth", params={"key": simulator.keys[provider]})
-    truth: dict[str, Any] = answer.raise_for_status().json()
-    return truth
+    return Decimal(answer.raise_for_status().json()["cost"]["total"])
 
 
 def _base_urls(simulator: SimulatorProcess) -> dict[str, str]:
@@ -107,7 +126,7 @@ def _inherited() -> dict[str, str]:
 
 
 async def _load(
-    console: Console, gateway: Gateway, keys: dict[str, str], people: list[dict[str, str]], plan: Plan
+    console: Console, gateway: Gateway, keys: dict[str, str], downloads: list[Download], plan: Plan
 ) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
@@ -126,7 +145,8 @@ async def _load(
             await _step(progress, title, _set_up(gateway, provider, keys[provider]))
         for pipeline in _PIPELINES:
             await _run_pipeline(progress, gateway, pipeline, plan)
-        await _step(progress, "Map people to teams", _map_teams(gateway, people, plan))
+        for download in downloads:
+            await _upload(progress, gateway, download)
 
 
 async def _step(progress: Progress, title: str, work: Awaitable[str]) -> None:
@@ -154,16 +174,30 @@ async def _onboard(gateway: Gateway) -> str:
 
 
 async def _set_up(gateway: Gateway, provider: str, key: str) -> str:
-    body = {"credential": key, "credential_name": "simulator"}
+    body: dict[str, Any] = {"credential": key, "credential_name": "simulator"}
+    if provider == "google_sheets":
+        from convergence.simulator import GoogleSheetsWorld
+
+        body["metadata"] = {"spreadsheet_id": GoogleSheetsWorld(SEED).spreadsheet_id}
     answer = await gateway.call("POST", f"/integrations/{ORG}/{provider}/setup", org=ORG, body=body)
     return str(answer["validation_status"])
 
 
 async def _run_pipeline(progress: Progress, gateway: Gateway, pipeline: str, plan: Plan) -> None:
     accepted = await gateway.call("POST", f"/pipelines/run/{ORG}/{pipeline}", org=ORG, body=plan.days)
-    run_id = accepted["pipeline_logging_id"]
+    await _follow(progress, gateway, f"Run {pipeline}", accepted["pipeline_logging_id"])
+
+
+async def _upload(progress: Progress, gateway: Gateway, download: Download) -> None:
+    path = f"/files/{ORG}/{download.provider}"
+    accepted = await gateway.upload(path, download.path, org=ORG, fields={"kind": "export"})
+    await _follow(progress, gateway, f"Load {download.path.name}", accepted["pipeline_logging_id"])
+
+
+async def _follow(progress: Progress, gateway: Gateway, title: str, run_id: str) -> None:
+    """Show the steps of a run until it has ended."""
     steps = (await gateway.call("GET", f"/pipelines/runs/{run_id}", org=ORG))["steps"]
-    task = progress.add_task(f"Run {pipeline}", total=len(steps), note="")
+    task = progress.add_task(title, total=len(steps), note="")
 
     def show(record: dict[str, Any]) -> None:
         running = [step["step_id"] for step in record["steps"] if step["status"] == "RUNNING"]
@@ -172,24 +206,9 @@ async def _run_pipeline(progress: Progress, gateway: Gateway, pipeline: str, pla
 
     record = await await_run(gateway, ORG, run_id, show)
     if record["status"] != "COMPLETED":
-        raise StepFailed(f"{pipeline}: {record['error_message']}", hint=f"convergence runs show {ORG} {run_id}")
+        raise StepFailed(f"{title}: {record['error_message']}", hint=f"convergence runs show {ORG} {run_id}")
     rows = sum(step["rows_processed"] or 0 for step in record["steps"])
     progress.update(task, completed=len(steps), note=f"{rows:,} rows")
-
-
-async def _map_teams(gateway: Gateway, people: list[dict[str, str]], plan: Plan) -> str:
-    """Who is in which team: the simulator's people, as a company would keep them in a sheet."""
-    from convergence.costs.identity import replace_identity_mapping
-
-    assert gateway.platform is not None  # noqa: S101 - an embedded gateway has one
-    platform = gateway.platform
-    rows = [
-        {"person": person["email"], "team": person["team"], "valid_from": plan.first}
-        for person in people
-        if person["email"]
-    ]
-    await replace_identity_mapping(platform.warehouse, platform.catalog, platform.scope.org(ORG), rows)
-    return f"{len(rows)} people"
 
 
 async def _show(console: Console, gateway: Gateway, plan: Plan, truth: Decimal) -> bool:
@@ -215,8 +234,8 @@ async def _costs(gateway: Gateway, plan: Plan, *, group_by: str, granularity: st
 
 def _compare(console: Console, ours: Decimal, theirs: Decimal) -> bool:
     console.print()
-    console.print(f"Convergence says  {format_usd(ours):>14}  ({ours})", markup=False)
-    console.print(f"The providers say {format_usd(theirs):>14}  ({theirs})", markup=False)
+    console.print(f"Convergence says  {format_usd(ours):>14}  ({format_amount(ours)})", markup=False)
+    console.print(f"The providers say {format_usd(theirs):>14}  ({format_amount(theirs)})", markup=False)
     if ours == theirs:
         console.print("Equal to the last digit.", style="bold green")
     else:
@@ -230,7 +249,8 @@ def _show_next(console: Console, folder: Path, seconds: float) -> None:
     for line in (
         f"export DATA_DIR={place} PATH=$PWD/.venv/bin:$PATH",
         f"convergence costs {ORG} --group-by model,team --from {datetime.now(UTC).date() - timedelta(days=7)}",
-        f'convergence query {ORG} "SELECT model, SUM(billed_cost) AS usd FROM openai_cost_daily GROUP BY model"',
+        f'convergence query {ORG} "SELECT ServiceName, SUM(BilledCost) AS usd FROM focus_cost_daily GROUP BY 1"',
+        f"convergence export focus {ORG} -o focus.csv   # FOCUS 1.4, the last 30 days",
         f"convergence runs list {ORG}",
         "convergence serve   # the same over HTTP, on port 8080",
     ):

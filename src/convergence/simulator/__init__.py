@@ -13,11 +13,13 @@ from convergence.simulator.simulator import Simulator
 DEMO_KEY = "sk-admin-simulator-0123456789abcdef"
 ANTHROPIC_DEMO_KEY = "sk-ant-admin01-simulator-0123456789abcdef"
 CURSOR_DEMO_KEY = "crsr_simulator0123456789abcdef"
+DEEPSEEK_DEMO_KEY = "sk-simulator0123456789abcdef01234567"
 GOOGLE_SHEETS_DEMO_KEY = "AIzaSimulator0123456789abcdefghijklmnop"
 
 __all__ = [
     "ANTHROPIC_DEMO_KEY",
     "CURSOR_DEMO_KEY",
+    "DEEPSEEK_DEMO_KEY",
     "DEMO_KEY",
     "GOOGLE_SHEETS_DEMO_KEY",
     "AnthropicWorld",

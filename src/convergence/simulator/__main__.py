@@ -11,10 +11,12 @@ from pathlib import Path
 from convergence.simulator import (
     ANTHROPIC_DEMO_KEY,
     CURSOR_DEMO_KEY,
+    DEEPSEEK_DEMO_KEY,
     DEMO_KEY,
     GOOGLE_SHEETS_DEMO_KEY,
     AnthropicWorld,
     CursorWorld,
+    DeepSeekWorld,
     GoogleSheetsWorld,
     OpenAIWorld,
     Simulator,
@@ -41,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     simulator.add_account(chosen.key, world)
     simulator.add_account(chosen.anthropic_key, _anthropic(chosen, end_day), provider="anthropic")
     simulator.add_account(chosen.cursor_key, _cursor(chosen, end_day), provider="cursor")
+    account = DeepSeekWorld(chosen.seed, end_day=end_day, days=chosen.days, steady=chosen.steady)
+    simulator.add_account(chosen.deepseek_key, account, provider="deepseek")
     sheet = GoogleSheetsWorld(chosen.seed, people=chosen.people, is_public=True)
     simulator.add_account(chosen.sheets_key, sheet, provider="google_sheets")
     for report in chosen.prerender:
@@ -79,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--key", default=DEMO_KEY, help="the admin key of the OpenAI account")
     parser.add_argument("--anthropic-key", default=ANTHROPIC_DEMO_KEY, help="the admin key of the Anthropic account")
     parser.add_argument("--cursor-key", default=CURSOR_DEMO_KEY, help="the Admin API key of the Cursor team")
+    parser.add_argument("--deepseek-key", default=DEEPSEEK_DEMO_KEY, help="an API key of the DeepSeek account")
     parser.add_argument("--sheets-key", default=GOOGLE_SHEETS_DEMO_KEY, help="the API key of the Google Sheets account")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--end-day", type=date.fromisoformat, help="first day without data; today by default")

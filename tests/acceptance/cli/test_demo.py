@@ -27,6 +27,12 @@ def test_it_shows_cost_by_provider_model_team_and_day_and_what_to_type_next(show
         assert text in shows[0].stdout
 
 
+def test_every_provider_has_a_line(shows):
+    table = shows[0].stdout.split("Cost by provider")[1].split("Cost by model")[0]
+    for provider in ("openai", "anthropic", "cursor", "deepseek", "gcp"):
+        assert provider in table
+
+
 def test_the_second_time_finds_what_the_first_one_made(shows):
     assert "was there" in shows[1].stdout
     assert "was there" not in shows[0].stdout
