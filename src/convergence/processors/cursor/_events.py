@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from convergence.connectors import FieldSpec, PageLayout, Reject
+from convergence.connectors import FieldSpec, PageLayout
 from convergence.connectors.layout import AmountUnit
 from convergence.kit.hashing import digest
-from convergence.kit.jsontext import loads
-from convergence.kit.window import Window
 from convergence.processors.cursor._client import CURRENCY
 from convergence.processors.cursor._lists import PostedList, arrange
 
@@ -107,10 +105,9 @@ def _identify(events: pa.Table) -> tuple[list[str], list[int]]:
     return keys, occurrences
 
 
-def find_reject_day(reject: Reject, window: Window) -> date:
-    """The day of a bad event, as far as it can be told; else the first of the window."""
-    try:
-        day = datetime.fromtimestamp(int(loads(reject.raw_json)["timestamp"]) / 1_000, UTC).date()
-    except (ValueError, TypeError, KeyError, OverflowError, OSError):
-        return window.start
-    return day if day in window else window.start
+def read_day(event: Mapping[str, Any]) -> date:
+    """
+    Raises:
+        ValueError, TypeError, KeyError, OverflowError, OSError: it does not tell.
+    """
+    return datetime.fromtimestamp(int(event["timestamp"]) / 1_000, UTC).date()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from convergence.connectors import PageLayout, PageNumber, Params, ProviderClient
+from convergence.connectors import PageLayout, PageNumber, Params, ProviderClient, Reject
 from convergence.connectors.decode import DecodedPage, decode_page
 from convergence.errors import ProviderMisbehaved
+from convergence.kit.jsontext import loads
 from convergence.kit.window import Window, midnight
 from convergence.processors.cursor._client import PROVIDER
+from convergence.steps.loading import Rejected
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,6 +95,25 @@ async def read_pages(
 
 def _build_body(params: Params) -> dict[str, int | str]:
     return {name: int(value) if value.isdecimal() else value for name, value in params}
+
+
+def collect_rejects(
+    pages: Sequence[ListPage], window: Window, read_day: Callable[[Mapping[str, Any]], date]
+) -> list[Rejected]:
+    """Bad rows with their days, as far as `read_day` can tell them; else on the first of the window."""
+    return [
+        Rejected(_find_day(reject, window, read_day), reject.reason, reject.error_path, reject.raw_json)
+        for page in pages
+        for reject in page.decoded.rejects
+    ]
+
+
+def _find_day(reject: Reject, window: Window, read_day: Callable[[Mapping[str, Any]], date]) -> date:
+    try:
+        day = read_day(loads(reject.raw_json))
+    except (ValueError, TypeError, KeyError, OverflowError, OSError):
+        return window.start
+    return day if day in window else window.start
 
 
 def arrange(batches: Sequence[pa.RecordBatch], schema: TableSchema, **columns: Any) -> pa.Table:

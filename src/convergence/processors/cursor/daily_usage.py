@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from convergence.connectors import FieldSpec, PageLayout, ProviderClient
 from convergence.kit.window import Window
 from convergence.processors.cursor._client import Paced
-from convergence.processors.cursor._lists import MOST_DAYS, ListPage, PostedList, arrange, build_range, read_pages
+from convergence.processors.cursor._lists import (
+    MOST_DAYS,
+    ListPage,
+    PostedList,
+    arrange,
+    build_range,
+    collect_rejects,
+    read_pages,
+)
 from convergence.processors.cursor._window import NOTHING_IS_OVER, Restatement, first_provisional_day
 from convergence.steps import StepContext, StepResult
-from convergence.steps.loading import DayLoad, Fetched, Rejected
+from convergence.steps.loading import DayLoad, Fetched
 from convergence.steps.reports import collapse_repeats, load_windows
 
 TABLE = "cursor_usage_daily_raw"
@@ -68,12 +77,8 @@ class _ActivitySource:
         first_open = pa.scalar(first_provisional_day(self._context), pa.date32())
         schema = self._context.catalog.schema(TABLE)
         rows = arrange(batches, schema, is_provisional=pc.greater_equal(days, first_open))
-        rejects = [
-            Rejected(window.start, reject.reason, reject.error_path, reject.raw_json)
-            for page in pages
-            for reject in page.decoded.rejects
-        ]
-        return Fetched(window, collapse_repeats(rows, ("usage_date", "user_id", "email"), "Cursor rows"), rejects)
+        rows = collapse_repeats(rows, ("usage_date", "user_id", "email"), "Cursor rows")
+        return Fetched(window, rows, collect_rejects(pages, window, lambda row: date.fromisoformat(row["day"])))
 
 
 def _snake(name: str) -> str:

@@ -12,9 +12,9 @@ from convergence.errors import ProviderMisbehaved
 from convergence.kit.clock import today
 from convergence.kit.window import Window
 from convergence.processors.cursor._client import CURRENCY, Paced
-from convergence.processors.cursor._lists import ListPage, PostedList, arrange, read_pages
+from convergence.processors.cursor._lists import ListPage, PostedList, arrange, collect_rejects, read_pages
 from convergence.steps import StepContext, StepResult
-from convergence.steps.loading import DayLoad, Fetched, Rejected, publish_days
+from convergence.steps.loading import DayLoad, Fetched, publish_days
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,11 +88,6 @@ def read_cycle(pages: list[ListPage]) -> datetime:
 
 
 def _fetch(context: StepContext, pages: list[ListPage], day: Window) -> Fetched:
-    rejects = [
-        Rejected(day.start, reject.reason, reject.error_path, reject.raw_json)
-        for page in pages
-        for reject in page.decoded.rejects
-    ]
     rows = arrange(
         [page.decoded.rows for page in pages],
         context.catalog.schema(TABLE),
@@ -100,7 +95,7 @@ def _fetch(context: StepContext, pages: list[ListPage], day: Window) -> Fetched:
         subscription_cycle_start=read_cycle(pages),
         currency=CURRENCY,
     )
-    return Fetched(day, _last_of_each_user(rows), rejects)
+    return Fetched(day, _last_of_each_user(rows), collect_rejects(pages, day, lambda _: day.start))
 
 
 def _last_of_each_user(rows: pa.Table) -> pa.Table:

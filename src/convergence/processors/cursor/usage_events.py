@@ -10,11 +10,11 @@ from convergence.connectors.layout import AmountUnit
 from convergence.errors import ProviderUnavailable
 from convergence.kit.window import Window
 from convergence.processors.cursor._client import Paced
-from convergence.processors.cursor._events import build_events, build_list, find_reject_day
-from convergence.processors.cursor._lists import MOST_DAYS, ListPage, build_range, read_pages
+from convergence.processors.cursor._events import build_events, build_list, read_day
+from convergence.processors.cursor._lists import MOST_DAYS, ListPage, build_range, collect_rejects, read_pages
 from convergence.processors.cursor._window import NOTHING_IS_OVER, Restatement, first_provisional_day
 from convergence.steps import StepContext, StepResult
-from convergence.steps.loading import DayLoad, Fetched, Rejected
+from convergence.steps.loading import DayLoad, Fetched
 from convergence.steps.reports import load_windows
 
 TABLE = "cursor_usage_events_raw"
@@ -73,12 +73,7 @@ class _EventSource:
             self._context.catalog.schema(TABLE),
             first_provisional_day(self._context),
         )
-        rejects = [
-            Rejected(find_reject_day(reject, window), reject.reason, reject.error_path, reject.raw_json)
-            for page in pages
-            for reject in page.decoded.rejects
-        ]
-        return Fetched(window, rows, rejects)
+        return Fetched(window, rows, collect_rejects(pages, window, read_day))
 
 
 def check_count(pages: list[ListPage], window: Window) -> None:

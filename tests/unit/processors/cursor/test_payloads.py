@@ -16,7 +16,7 @@ from convergence.errors import ProviderMisbehaved, ProviderUnavailable
 from convergence.kit.window import Window
 from convergence.processors.cursor import spend, usage_events
 from convergence.processors.cursor._events import build_events, build_list
-from convergence.processors.cursor._lists import ListPage, build_range
+from convergence.processors.cursor._lists import ListPage, build_range, collect_rejects
 from convergence.processors.cursor.daily_usage import DAILY_USAGE
 
 EVENTS = build_list("cents")
@@ -206,3 +206,11 @@ def test_activity_takes_the_day_and_not_the_moment_beside_it(user_id: Any) -> No
         5,
         "gpt-5",
     )
+
+
+def test_a_bad_row_of_activity_belongs_to_its_own_day_as_far_as_that_can_be_told() -> None:
+    rows = [{"day": "2024-03-19", "totalLinesAdded": "many"}, {"day": "soon"}, {"day": "2024-05-01", "isActive": 1}]
+    page = decode_page(json.dumps({"data": rows, "pagination": {"hasNextPage": False}}).encode(), DAILY_USAGE.layout)
+    window = Window(date(2024, 3, 18), date(2024, 3, 20))
+    found = collect_rejects([ListPage(page, 0)], window, lambda row: date.fromisoformat(row["day"]))
+    assert [reject.day for reject in found] == [date(2024, 3, 19), date(2024, 3, 18), date(2024, 3, 18)]
