@@ -104,12 +104,12 @@ class StepContext:
 
     @property
     def days(self) -> Window:
-        """The days of the run; where it has none because it loads a file, those that its earlier steps found there.
+        """The days of the run; where an earlier step has loaded a file, the days that it found there.
 
         Raises:
             StepFailed: the run has none.
         """
-        if self.window is None and (found := [days for output in self.outputs.values() if (days := _days_in(output))]):
+        if found := [days for output in self.outputs.values() if (days := _days_in(output))]:
             return Window(min(days.start for days in found), max(days.end for days in found))
         if self.window is None:
             raise StepFailed(f"step {self.step_id} needs a date range", hint="Give date, or start_date and end_date.")

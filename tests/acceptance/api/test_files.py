@@ -87,7 +87,7 @@ async def test_a_run_that_failed_is_tried_again_by_uploading_again(working: Api)
     assert "no file of DeepSeek's usage export" in first["error_message"]
 
 
-async def test_another_organization_s_upload_cannot_be_loaded(working: Api) -> None:
+async def test_an_upload_can_be_loaded_again_and_another_organization_s_cannot(working: Api) -> None:
     ours, theirs = await working.onboard("acme"), await working.onboard("rival")
     await run_of(working, ours, await upload(working, ours))
     stolen = await working.send(
@@ -98,7 +98,14 @@ async def test_another_organization_s_upload_cannot_be_loaded(working: Api) -> N
     )
     run = await run_of(working, theirs, stolen)
     own = await upload(working, theirs, path="/files/rival/deepseek")
+    again = await working.send(
+        "POST",
+        "/pipelines/run/acme/deepseek/export",
+        ours,
+        json={"parameters": {"upload": hashlib.sha256(EXPORT).hexdigest(), "filename": "usage_data.zip"}},
+    )
 
+    assert (await run_of(working, ours, again))["steps"][1]["metadata"]["days_unchanged"] == 3
     assert (run["status"], "there is no uploaded file" in run["error_message"]) == ("FAILED", True)
     assert (await run_of(working, theirs, own))["status"] == "COMPLETED"
 
