@@ -19,7 +19,7 @@ from convergence.costs.reconciliation import (
     reconcile_days,
     reconcile_months,
 )
-from convergence.costs.reconciliation_focus import read_uploaded_days, uploaded_providers
+from convergence.costs.reconciliation_focus import read_uploaded_days
 from convergence.costs.report import CostSource, describe_costs, known_providers
 from convergence.costs.reported import read_reported_totals, reported_table
 from convergence.errors import InvalidRequest
@@ -66,11 +66,10 @@ async def reconcile(
     """
     tables = frozenset(await ledger.warehouse.tables(ledger.org.dataset))
     bills = await _read_invoices(ledger, tables)
-    uploaded = await uploaded_providers(ledger.warehouse, ledger.org, tables)
-    known = dict.fromkeys([*known_providers(tables), *uploaded, *(provider for provider, _ in bills)])
-    _check(granularity, providers, known)
     asked = window if granularity == "day" else Window(window.start - _LONG_AGO, window.end + _SOON)
-    days = await _read_all_days(ledger, asked, tables, uploaded)
+    days = await _read_all_days(ledger, asked, tables)
+    known = dict.fromkeys([*known_providers(tables), *days, *(provider for provider, _ in bills)])
+    _check(granularity, providers, known)
     found: list[Reconciliation] = []
     for provider, currency in sorted(set(bills) | {(name, unit) for name in days for unit in days[name]}):
         if providers is not None and provider not in providers:
@@ -107,13 +106,12 @@ def _lag_days(catalog: Catalog, provider: str) -> int:
 
 
 async def _read_all_days(
-    ledger: Ledger, window: Window, tables: Collection[str], uploaded: Collection[str]
+    ledger: Ledger, window: Window, tables: Collection[str]
 ) -> dict[str, dict[str, list[DayFigures]]]:
     """By provider and currency: of cost tables, and of uploaded files where there is no cost table."""
     costs = await describe_costs(ledger.warehouse, ledger.org, tables)
-    days = {cost.provider: await _read_days(ledger, cost, window, tables) for cost in costs}
-    others = [provider for provider in uploaded if provider not in days]
-    return {**days, **(await read_uploaded_days(ledger.warehouse, ledger.org, window, others) if others else {})}
+    uploaded = await read_uploaded_days(ledger.warehouse, ledger.org, window, tables)
+    return {**uploaded, **{cost.provider: await _read_days(ledger, cost, window, tables) for cost in costs}}
 
 
 async def _read_days(

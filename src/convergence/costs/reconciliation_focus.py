@@ -16,7 +16,6 @@ from convergence.warehouse import Warehouse
 
 _HALF_A_MONTH: Final = timedelta(days=14)
 _REASONS: Final = ("tax", "credits", "adjustments", "fees", "free_tier", "discounts")
-_PROVIDERS: Final = f"SELECT DISTINCT x_Provider AS provider FROM {TABLE} WHERE STARTS_WITH(x_DeliveryScope, 'file/')"
 _DAYS: Final = f"""
 SELECT x_Provider AS provider, x_UsageDate AS usage_date, BillingPeriodStart AS period_start,
   BillingCurrency AS currency, SUM(BilledCost) AS billed,
@@ -35,23 +34,16 @@ ORDER BY x_Provider, x_UsageDate, BillingPeriodStart, BillingCurrency
 """
 
 
-async def uploaded_providers(warehouse: Warehouse, org: OrgScope, tables: Collection[str]) -> list[str]:
-    """Providers that have rows of uploaded files."""
-    if TABLE not in tables:
-        return []
-    rows = (await warehouse.query(Statement(_PROVIDERS, org.dataset))).to_pylist()
-    return sorted(row["provider"] for row in rows)
-
-
 async def read_uploaded_days(
-    warehouse: Warehouse, org: OrgScope, window: Window, providers: Collection[str]
+    warehouse: Warehouse, org: OrgScope, window: Window, tables: Collection[str]
 ) -> dict[str, dict[str, list[DayFigures]]]:
-    """The figures of these providers, by currency. A row's month is that of its billing period."""
-    days = {"start_date": window.start, "end_date": window.end}
+    """By provider and currency. A row's month is that of its billing period. `tables` are the organization's."""
     found: dict[str, dict[str, list[DayFigures]]] = defaultdict(lambda: defaultdict(list))
+    if TABLE not in tables:
+        return found
+    days = {"start_date": window.start, "end_date": window.end}
     for row in (await warehouse.query(Statement(_DAYS, org.dataset, days))).to_pylist():
-        if row["provider"] in providers:
-            found[row["provider"]][row["currency"]].append(_day(row))
+        found[row["provider"]][row["currency"]].append(_day(row))
     return found
 
 

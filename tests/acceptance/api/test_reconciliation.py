@@ -76,6 +76,18 @@ async def test_days_carry_what_the_provider_reports(payer: Payer) -> None:
     assert answer["statuses"]["DIVERGED"] == 0
 
 
+async def test_conservation_is_proved_as_far_as_focus(payer: Payer) -> None:
+    sql = (
+        "SELECT usage_date, raw, daily, focus, status, attributed + unattributed AS owned FROM cost_conservation_daily"
+    )
+    rows = (await payer.api.send("POST", "/query/acme", payer.key, json={"sql": sql})).json()["rows"]
+    assert {row["usage_date"]: Decimal(row["raw"]) for row in rows} == {
+        day: Decimal(amount) for day, amount in payer.truth["cost"]["by_day"].items()
+    }
+    assert all(row["raw"] == row["daily"] == row["owned"] == row["focus"] for row in rows)
+    assert {row["status"] for row in rows} == {"CONSERVED"}
+
+
 async def test_the_pipeline_writes_the_same_rows(payer: Payer) -> None:
     sql = "SELECT period, provider_reported, status FROM reconciliation_daily ORDER BY period"
     table = (await payer.api.send("POST", "/query/acme", payer.key, json={"sql": sql})).json()["rows"]
