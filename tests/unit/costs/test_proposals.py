@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
 from decimal import Decimal
 
@@ -12,6 +13,7 @@ from convergence.costs.pricebook import Price
 from convergence.costs.prices import find_overlaps
 from convergence.costs.proposals import Difference, compare
 from convergence.costs.published import PublishedList, PublishedModel, read_published
+from convergence.errors import UnsupportedError
 
 TODAY = date(2026, 11, 21)
 SHIPPED = {"seed"}
@@ -119,6 +121,14 @@ def test_a_batch_price_is_not_dated_by_the_day_on_which_it_was_learned() -> None
 
     assert price.holds_on(date(2026, 5, 1))
     assert price.rates["batch_input_per_million"] * 2 == price.rates["input_per_million"]
+
+
+def test_without_the_package_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    with pytest.raises(UnsupportedError) as caught:
+        read_published("openai", COLUMNS)
+
+    assert (caught.value.code, caught.value.hint) == ("prices_missing", "pip install 'convergence[prices]'")
 
 
 def test_every_published_amount_is_exact() -> None:
