@@ -59,8 +59,7 @@ def test_every_fault_is_named_and_nothing_is_taken() -> None:
     with pytest.raises(DataQualityError) as raised:
         read(text)
     assert raised.value.code == "invoice_invalid"
-    faults = raised.value.fields["faults"]
-    assert [str(fault).split(":")[0] + ":" + str(fault).split(":")[1] for fault in faults] == [
+    assert [":".join(fault.split(":")[:2]) for fault in raised.value.fields["faults"]] == [
         "line 3: BilledCost",
         "line 3: ChargeCategory",
         "line 4: BillingCurrency",
