@@ -79,16 +79,19 @@ def holds(table: str, used: str) -> str:
 
 
 def _parts(source: str, identity: IdentityTables, result: str, mapping: str | None) -> Iterator[tuple[str, str]]:
+    accounts = f"{result}_accounts"  # many costs a day are of the same one
+    yield accounts, f"SELECT DISTINCT usage_date, provider, project, api_key, `user` FROM {source}"
     yield f"{result}_mapping", _mapping(identity.select("identity_mapping", mapping))
-    yield f"{result}_keys", _used(identity.select("dim_api_keys"), source, "api_key", "api_key_id")
-    yield f"{result}_users", _used(identity.select("dim_people"), source, "user", "user_id")
+    yield f"{result}_keys", _used(identity.select("dim_api_keys"), accounts, "api_key", "api_key_id")
+    yield f"{result}_users", _used(identity.select("dim_people"), accounts, "user", "user_id")
     yield f"{result}_owners", _one_person(f"{result}_keys", "api_key")
     yield f"{result}_people", _one_person(f"{result}_users", "user")
-    yield f"{result}_names", " UNION ALL ".join(_names(source, result))
+    yield f"{result}_names", " UNION ALL ".join(_names(accounts, result))
     yield f"{result}_mapped", _first(_MAPPED.format(result=result))
-    yield f"{result}_personal", _PERSONAL.format(source=source, result=result)
+    yield f"{result}_personal", _PERSONAL.format(result=result)
     yield f"{result}_teams", _first(_TEAMS.format(result=result))
-    yield result, _RESULT.format(result=result)
+    yield f"{result}_spenders", _SPENDERS.format(result=result)
+    yield result, _RESULT.format(source=source, result=result, is_same=_is_same("s", "w"))
 
 
 def _mapping(rows: str) -> str:
@@ -135,7 +138,7 @@ def _names(source: str, result: str) -> Iterator[str]:
 
 def _name(rows: str, account: str, key: str, kind: str, name: str) -> str:
     return (
-        f"SELECT DISTINCT usage_date, provider, '{account}' AS account, `{key}` AS account_id, '{kind}' AS kind,"
+        f"SELECT usage_date, provider, '{account}' AS account, `{key}` AS account_id, '{kind}' AS kind,"
         f" {name} AS id FROM {rows} WHERE `{key}` IS NOT NULL"
     )
 
@@ -147,6 +150,14 @@ def _unmask(column: str) -> str:
 
 def _address(column: str) -> str:
     return f"IF(STRPOS({column}, '@') > 0, LOWER({column}), {column})"
+
+
+def _is_same(one: str, other: str) -> str:
+    """Two rows of one account: NULL is an account of its own, and the empty text another."""
+    keys = ("project", "api_key", "`user`")
+    same = [f"COALESCE({one}.{key}, '') = COALESCE({other}.{key}, '')" for key in keys]
+    same += [f"({one}.{key} IS NULL) = ({other}.{key} IS NULL)" for key in keys]
+    return " AND ".join([*(f"{one}.{key} = {other}.{key}" for key in ("usage_date", "provider")), *same])
 
 
 def _first(ranked: str) -> str:
@@ -178,7 +189,7 @@ SELECT s.*,
   CASE WHEN COALESCE(k.team, k.cost_center) IS NOT NULL THEN k.cost_center
     WHEN COALESCE(u.team, u.cost_center) IS NOT NULL THEN u.cost_center ELSE o.cost_center END AS own_cost_center,
   p.team AS project_team, p.cost_center AS project_cost_center
-FROM {source} AS s
+FROM {result}_accounts AS s
 LEFT JOIN {result}_mapped AS k ON k.usage_date = s.usage_date AND k.provider = s.provider
   AND k.account_id = s.api_key AND k.account = 'key'
 LEFT JOIN {result}_mapped AS u ON u.usage_date = s.usage_date AND u.provider = s.provider
@@ -192,12 +203,15 @@ LEFT JOIN {result}_people AS people ON people.usage_date = s.usage_date AND peop
 LEFT JOIN {result}_owners AS owners ON owners.usage_date = s.usage_date AND owners.provider = s.provider
   AND owners.api_key = s.api_key
 """
-_RESULT: Final = """
-SELECT s.* EXCEPT (own_team, own_cost_center, project_team, project_cost_center),
+_SPENDERS: Final = """
+SELECT s.usage_date, s.provider, s.project, s.api_key, s.`user`, s.person,
   COALESCE(s.own_team, t.team, s.project_team) AS team,
   CASE WHEN COALESCE(s.own_team, s.own_cost_center) IS NOT NULL THEN s.own_cost_center
     WHEN COALESCE(t.team, t.cost_center) IS NOT NULL THEN t.cost_center
     ELSE s.project_cost_center END AS cost_center
 FROM {result}_personal AS s
 LEFT JOIN {result}_teams AS t ON t.usage_date = s.usage_date AND t.provider = s.provider AND t.person = s.person
+"""
+_RESULT: Final = """
+SELECT s.*, w.person, w.team, w.cost_center FROM {source} AS s LEFT JOIN {result}_spenders AS w ON {is_same}
 """
