@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -107,13 +107,21 @@ class Bench:
         return result
 
     async def load_file(
-        self, content: bytes, name: str, *, pipeline: str, limits: LoadLimits | None = None
+        self,
+        content: bytes,
+        name: str,
+        *,
+        pipeline: str,
+        limits: LoadLimits | None = None,
+        only: Collection[str] = (),
     ) -> dict[str, StepResult]:
-        """Upload a file now and run a pipeline over it, as POST /files does; what each step made of it."""
+        """Upload a file now and run a pipeline, or some steps of it, over it, as POST /files does; what each made."""
         upload = await self.uploads.receive(self.org, _chunks(content), max_bytes=2**30)
         os.utime(upload.path, (self.clock.now().timestamp(),) * 2)
         given, results = {"upload": upload.sha256, "filename": name, "provider": self.provider}, {}
         for step in self._pipeline(pipeline).steps:
+            if only and step.step_id not in only:
+                continue
             outputs = {step_id: result.metadata for step_id, result in results.items()}
             results[step.step_id] = await self.run(
                 step.ps_type, None, config=step.config, limits=limits, parameters=given, outputs=outputs

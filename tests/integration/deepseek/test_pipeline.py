@@ -26,7 +26,7 @@ FORMS = {
 @pytest.fixture
 def world(request: pytest.FixtureRequest) -> DeepSeekWorld:
     currency = getattr(request, "param", "USD")
-    return DeepSeekWorld(seed=12, end_day=NOW.date(), days=30, rows_per_day=8, currency=currency)
+    return DeepSeekWorld(seed=12, end_day=NOW.date(), days=30, rows_per_day=6, currency=currency)
 
 
 async def billed_by(bench: Bench, column: str) -> dict[str, Decimal]:

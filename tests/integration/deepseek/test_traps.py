@@ -13,7 +13,7 @@ from convergence.errors import ConvergenceError, InvalidRequest, ProviderRejecte
 from convergence.kit.window import Window, midnight
 from convergence.simulator import DeepSeekWorld, ExportForm, build_export, zip_export
 
-from .conftest import PIPELINE, load_csv, load_export
+from .conftest import COST_STEPS, PIPELINE, load_csv, load_export
 
 DAY = last_days(1)
 WEEK = last_days(7)
@@ -189,7 +189,7 @@ async def test_an_older_file_that_is_loaded_late_takes_nothing_back(bench: Bench
     bench.clock.advance(timedelta(hours=1))
     await load_export(bench, Window(WEEK.start + timedelta(days=1), WEEK.end))
     bench.clock.advance(timedelta(hours=-1))
-    await bench.load_file(old, "usage_data.zip", pipeline=PIPELINE)
+    await bench.load_file(old, "usage_data.zip", pipeline=PIPELINE, only=COST_STEPS)
     assert await cost_by_day(bench) == truth_of(bench, WEEK)
 
 
@@ -214,7 +214,7 @@ async def test_two_accounts_do_not_replace_each_other(bench: Bench) -> None:
     ours = bench.truth()["cost"]["by_day"][DAY.start.isoformat()]
     other = DeepSeekWorld(seed=99, end_day=TODAY, days=7, steady=True)
     files = build_export(other, DAY, bench.clock.now())
-    await bench.load_file(zip_export(files), "other.zip", pipeline=PIPELINE)
+    await bench.load_file(zip_export(files), "other.zip", pipeline=PIPELINE, only=COST_STEPS)
     theirs = other.truth(NOW)["cost"]["by_day"][DAY.start.isoformat()]
     rows = await bench.rows("SELECT account_id AS id, SUM(billed_cost) AS cost FROM deepseek_cost_daily GROUP BY 1")
     assert {row["id"]: row["cost"] for row in rows} == {bench.world.user_id: ours, other.user_id: theirs}
@@ -262,7 +262,7 @@ async def test_cost_without_usage_is_a_row_of_its_own(bench: Bench) -> None:
 
 async def test_single_files_do_as_well_as_a_zip(bench: Bench) -> None:
     for name, content in build_export(bench.world, DAY, bench.clock.now()).items():
-        await bench.load_file(content, name, pipeline=PIPELINE)
+        await bench.load_file(content, name, pipeline=PIPELINE, only=COST_STEPS)
     assert await cost_by_day(bench) == truth_of(bench, DAY)
 
 
@@ -302,4 +302,4 @@ async def test_a_file_that_was_never_uploaded_here_is_not_there(bench: Bench) ->
 async def test_a_hostile_zip_fails_its_run(bench: Bench) -> None:
     inner = zip_export({"a.csv": b"1"})
     with pytest.raises(InvalidRequest, match="archive again"):
-        await bench.load_file(zip_export({"a.csv": inner}), "usage.zip", pipeline=PIPELINE)
+        await bench.load_file(zip_export({"a.csv": inner}), "usage.zip", pipeline=PIPELINE, only=COST_STEPS)
