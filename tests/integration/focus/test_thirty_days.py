@@ -248,15 +248,16 @@ async def test_estimates_are_never_billed_and_what_has_no_price_says_so(bench: B
     assert unpriced == [{"is_plain": True}]
 
 
-async def test_seats_are_a_purchase_of_a_month_beside_the_usage(bench: Bench) -> None:
+async def test_seats_are_bought_and_used_in_a_month_beside_the_usage(bench: Bench) -> None:
     rows = await bench.rows(
-        "SELECT ChargeCategory, ChargeFrequency, PricingQuantity, PricingUnit, ListUnitPrice, EffectiveCost,"
-        " ConsumedQuantity, CAST(ChargePeriodEnd AS DATE) AS `end`, x_CostSource FROM focus_cost_daily"
-        " WHERE x_DeliveryScope = 'cursor/subscriptions'"
+        "SELECT ChargeCategory, PricingQuantity, ListUnitPrice, BilledCost, EffectiveCost, ConsumedQuantity,"
+        " CAST(ChargePeriodEnd AS DATE) AS `end`, x_CostSource FROM focus_cost_daily"
+        " WHERE x_DeliveryScope = 'cursor/subscriptions' ORDER BY ChargeCategory"
     )
 
     assert [tuple(row.values()) for row in rows] == [
-        ("Purchase", "Recurring", 3, "Seats", 40, 120, None, date(2026, 12, 1), "subscription")
+        ("Purchase", 3, 40, 120, 0, None, date(2026, 12, 1), "subscription"),
+        ("Usage", 3, None, 0, 120, 3, date(2026, 12, 1), "subscription"),
     ]
 
 

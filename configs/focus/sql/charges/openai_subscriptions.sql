@@ -1,4 +1,4 @@
--- Seats of OpenAI, one purchase a month and plan, on the month's first day.
+-- Seats of OpenAI, on the month's first day: what is bought, at no effective cost, and what is used of it at no bill.
 SELECT
   month AS usage_date,
   'openai' AS provider,
@@ -17,7 +17,7 @@ SELECT
   CAST(NULL AS STRING) AS `user`,
   CAST(month AS TIMESTAMP) AS period_start,
   CAST(DATE_ADD(month, INTERVAL 1 MONTH) AS TIMESTAMP) AS period_end,
-  'Purchase' AS category,
+  IF(is_purchase, 'Purchase', 'Usage') AS category,
   CAST(NULL AS STRING) AS charge_class,
   'Recurring' AS frequency,
   CONCAT('Seats of plan ', plan_name) AS description,
@@ -28,16 +28,16 @@ SELECT
   CAST(NULL AS STRING) AS model,
   CAST(NULL AS STRING) AS token_class,
   CAST(NULL AS STRING) AS service_tier,
-  CAST(NULL AS NUMERIC) AS quantity,
-  CAST(NULL AS STRING) AS unit,
+  IF(is_purchase, NULL, CAST(seats AS NUMERIC)) AS quantity,
+  'Seats' AS unit,
   CAST(seats AS NUMERIC) AS pricing_quantity,
   'Seats' AS pricing_unit,
-  IF(billing_period = 'month', unit_price, NULL) AS list_unit_price,
-  IF(billing_period = 'month', unit_price, NULL) AS contracted_unit_price,
-  amount AS list_cost,
-  amount AS contracted_cost,
-  amount AS billed_cost,
-  amount AS effective_cost,
+  IF(is_purchase AND billing_period = 'month', unit_price, NULL) AS list_unit_price,
+  IF(is_purchase AND billing_period = 'month', unit_price, NULL) AS contracted_unit_price,
+  IF(is_purchase, amount, 0) AS list_cost,
+  IF(is_purchase, amount, 0) AS contracted_cost,
+  IF(is_purchase, amount, 0) AS billed_cost,
+  IF(is_purchase, 0, amount) AS effective_cost,
   currency,
   'Standard' AS pricing_category,
   'subscription' AS cost_source,
@@ -51,4 +51,5 @@ SELECT
   CAST(NULL AS STRING) AS tags,
   pipeline_logging_id AS run_id
 FROM openai_subscriptions_monthly
+CROSS JOIN UNNEST([TRUE, FALSE]) AS is_purchase
 WHERE month >= @start_date AND month < @end_date
