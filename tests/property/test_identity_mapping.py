@@ -56,8 +56,8 @@ costs = st.fixed_dictionaries(
     {
         "usage_date": days,
         "provider": st.sampled_from(PROVIDERS),
-        "project": maybe(["proj_1"]),
-        "api_key": maybe(KEYS),
+        "project": maybe(["proj_1", ""]),
+        "api_key": maybe([*KEYS, ""]),
         "user": maybe(USERS),
         "currency": st.sampled_from(["USD", "EUR"]),
         "billed_cost": st.integers(-(10**12), 10**12).map(lambda nanos: str(nanos * QUANTUM)),
@@ -128,7 +128,7 @@ async def _open(ledger: Ledger) -> None:
 
 
 @given(st.lists(costs, min_size=1, max_size=15), st.lists(mappings, min_size=1, max_size=12))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 def test_attributed_and_unattributed_are_what_was_billed(
     attribute: Attribute, spent: list[Row], mapped: list[Row]
 ) -> None:
