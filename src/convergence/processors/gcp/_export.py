@@ -14,7 +14,6 @@ from convergence.integrations.billing_export import choose_tables, open_reader, 
 from convergence.integrations.service_account import parse_key
 from convergence.kit.window import Window
 from convergence.processors.gcp._billing_rows import TABLE, BillingRows, build_rows, empty_rows, export_columns
-from convergence.processors.gcp._publishing import keep_others
 from convergence.steps import StepContext
 from convergence.steps.loading import Fetched
 
@@ -29,10 +28,13 @@ class BillingExport:
     """What one organization's service account reads. `bytes` of a query are limited by the reader."""
 
     def __init__(self, context: StepContext, reader: ExportReader, tables: list[ExportTable]) -> None:
-        self._context = context
         self._reader = reader
         self._tables = tables
         self._schema: TableSchema = context.catalog.schema(TABLE)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return tuple(table.table for table in self._tables)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -61,10 +63,6 @@ class BillingExport:
         check_accounts(parts)
         rows = pa.concat_tables([empty_rows(self._schema), *(part.rows for _, part in parts)])
         return Fetched(window, rows, [reject for _, part in parts for reject in part.rejects])
-
-    async def read_again(self, window: Window, /) -> Fetched:
-        """As it would be published."""
-        return await keep_others(self._context, await self.read(window))
 
     async def _read_table(self, table: ExportTable, window: Window) -> BillingRows:
         columns = [name for name in export_columns(self._schema) if name in table.columns]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,9 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from convergence.kit.clock import today
 from convergence.kit.window import DAY, Window
 from convergence.processors.gcp._export import BillingExport, open_export
-from convergence.processors.gcp._publishing import count_committed, publish_partitions
+from convergence.processors.gcp._publishing import Partitions, count_committed, publish_partitions
 from convergence.steps import StepContext, StepResult
-from convergence.steps.loading import Published
 from convergence.steps.reports import SCHEDULED
 
 
@@ -46,18 +45,33 @@ class BillingProcessor:
         async with open_export(context, config.max_bytes_billed) as export:
             total = await _publish(context, export, whole)
             missing = export.missing
-        total.check()
-        partitions = {"first_partition": whole.start.isoformat(), "last_partition": whole.last.isoformat()}
-        return StepResult(total.rows, {**total.metadata, **partitions, "columns_missing": list(missing)})
+        total.published.check()
+        return StepResult(
+            total.published.rows,
+            {
+                **total.published.metadata,
+                "first_partition": whole.start.isoformat(),
+                "last_partition": whole.last.isoformat(),
+                "partitions_smaller": [day.isoformat() for day in sorted(total.smaller)],
+                "columns_missing": list(missing),
+            },
+            tuple(_warn(day, *rows) for day, rows in sorted(total.smaller.items())),
+        )
 
 
-async def _publish(context: StepContext, export: BillingExport, whole: Window) -> Published:
-    total = Published()
+async def _publish(context: StepContext, export: BillingExport, whole: Window) -> Partitions:
+    total = Partitions()
     for window in await export.cut(whole):
-        fetched = await export.read(window)
-        total.extend(await publish_partitions(context, fetched, fetch_again=export.read_again))
-        context.report(total.rows)
+        total.extend(await publish_partitions(context, await export.read(window), export.tables))
+        context.report(total.published.rows)
     return total
+
+
+def _warn(day: date, found: int, loaded: int) -> str:
+    return (
+        f"the export has {found} rows in the partition of {day}, of which {loaded} are loaded: it may have expired; the"
+        " loaded rows stay"
+    )
 
 
 async def choose_partitions(context: StepContext, config: Config) -> Window:
