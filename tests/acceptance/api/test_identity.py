@@ -121,6 +121,16 @@ async def test_a_sheet_is_set_up_and_read(company: Company) -> None:
     assert sum((await company.teams()).values()) == Decimal(company.truth["cost"]["total"])
 
 
+async def test_a_key_is_found_by_the_text_that_its_provider_shows(company: Company) -> None:
+    sql = (
+        "SELECT k.masked_key FROM openai_cost_daily AS c JOIN dim_api_keys AS k ON k.api_key_id = c.api_key_id LIMIT 1"
+    )
+    asked = await company.api.send("POST", "/query/acme", company.key, json={"sql": sql})
+    line = {"provider": "openai", "masked_key": asked.json()["rows"][0]["masked_key"], "team": "Found"}
+    shown = await company.api.send("POST", "/identity/acme/preview", company.key, json={"rows": [line], **days()})
+    assert "Found" in {move["after"]["team"] for move in shown.json()["moves"]}, shown.text
+
+
 @pytest.mark.parametrize(
     "body",
     [{}, {"csv": "", "rows": []}, {"csv": "nonsense"}, {"rows": []}, {"rows": [{"team": "A"}]}, {"csv": "\0"}],
