@@ -31,4 +31,3 @@ SELECT
   price_version,
   pipeline_logging_id AS run_id
 FROM declared
-WHERE usage_date >= @start_date AND usage_date < @end_date

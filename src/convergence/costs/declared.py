@@ -12,8 +12,26 @@ ENDING: Final = "_cost_daily"
 NEEDED: Final = frozenset(("usage_date", "billed_cost", "currency", "pipeline_logging_id"))
 
 _TEXTS: Final = (
-    *("service_name", "service_category", "service_subcategory", "account_id", "project_id", "api_key_id", "user_id"),
-    *("user_email", "model", "token_class", "service_tier", "context_window", "region", "description", "unit"),
+    *(
+        "service_name",
+        "service_category",
+        "service_subcategory",
+        "account_id",
+        "project_id",
+        "project_name",
+        "api_key_id",
+    ),
+    *(
+        "user_id",
+        "user_email",
+        "model",
+        "token_class",
+        "service_tier",
+        "context_window",
+        "region",
+        "description",
+        "unit",
+    ),
     *("pricing_unit", "cost_source", "price_version"),
 )
 _NUMBERS: Final = ("quantity", "list_unit_price", "list_cost")
@@ -27,13 +45,21 @@ _TYPES: Final = {
 
 
 def select_declared(table: str, present: Collection[str]) -> str:
-    """All columns that a cost table may have, NULL where this one has none.
+    """All columns that a cost table may have, NULL where this one has none, of the days that are asked for.
 
     `table` is a name that the warehouse listed; `present` are its columns.
     """
     typed = {**dict.fromkeys(_TEXTS, "STRING"), **dict.fromkeys(_NUMBERS, "NUMERIC")}
     listed = [name if name in present else f"CAST(NULL AS {kind}) AS {name}" for name, kind in typed.items()]
-    return f"SELECT {', '.join([*sorted(NEEDED), *listed])} FROM {table}"
+    columns = ", ".join([*sorted(NEEDED), *listed])
+    return f"SELECT {columns} FROM {table} WHERE usage_date >= @start_date AND usage_date < @end_date"
+
+
+PROJECTS: Final = (
+    "SELECT project_id AS id, COALESCE(MAX(project_name), project_id) AS name FROM declared"
+    " WHERE project_id IS NOT NULL GROUP BY project_id"
+)
+"""Names of projects, out of `declared`: FOCUS wants one wherever there is an id."""
 
 
 def is_cost_table(name: str) -> bool:

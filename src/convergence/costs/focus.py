@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from convergence.costs.declared import ENDING, NEEDED, select_declared
+from convergence.costs.declared import ENDING, NEEDED, PROJECTS, select_declared
 from convergence.costs.people import IdentityTables, build_attribution, describe_identity
 from convergence.errors import DataQualityError
 from convergence.kit.clock import today
@@ -198,7 +198,8 @@ class _Builder:
             parts.append(f"classified AS ({self._text('tokens')})")
             last = "classified"
         parts += build_attribution(last, self._identity)
-        parts.append(f"projects AS ({f'SELECT id, name FROM {self._projects}' if self._projects else _NO_PROJECTS})")
+        named = f"SELECT id, name FROM {self._projects}" if self._projects else _NO_PROJECTS
+        parts.append(f"projects AS ({PROJECTS if source.is_declared else named})")
         return f"WITH {', '.join(parts)} {self._text('focus')}"
 
     async def _read_billed(self, window: Window) -> dict[tuple[date, str], Decimal]:
