@@ -15,7 +15,7 @@ import pytest
 from convergence.kit.window import Window
 from convergence.simulator import DeepSeekWorld, build_export, zip_export
 
-from .conftest import FIRST, LAST, TODAY, Api, days, on_bigquery, open_api
+from .conftest import FIRST, LAST, TODAY, Api, days, open_api
 
 NOW = datetime.now(UTC)
 WORLD = DeepSeekWorld(end_day=TODAY, days=3, rows_per_day=4, steady=True)
@@ -37,16 +37,8 @@ async def working(folder: Path) -> AsyncIterator[Api]:
         yield opened
 
 
-@pytest.fixture(params=["duckdb", "bigquery"])
-async def in_each_warehouse(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Api]:
-    variables = on_bigquery(request.getfixturevalue("bigquery_emulator")) if request.param == "bigquery" else {}
-    async with open_api(folder, work=True, **variables) as opened:
-        await opened.bootstrap()
-        yield opened
-
-
-async def test_an_export_becomes_costs_to_the_last_digit(in_each_warehouse: Api) -> None:
-    api = in_each_warehouse
+async def test_an_export_becomes_costs_to_the_last_digit(working: Api) -> None:
+    api = working
     key = await api.onboard("acme")
     run = await run_of(api, key, await upload(api, key))
     costs = await api.send("GET", "/costs/acme", key, params={**days(), "granularity": "total", "group_by": "provider"})
