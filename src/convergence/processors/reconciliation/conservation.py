@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.costs.proofs import CONSERVED, Proof, check_proofs, prove_conservation, sum_proofs
-from convergence.kit.window import Window, join_days
+from convergence.kit.clock import today
+from convergence.kit.window import DAY, Window, join_days
 from convergence.steps import StepContext, StepResult
 from convergence.steps.loading import DayLoad, Fetched, publish_days
 
@@ -21,7 +22,7 @@ FOCUS_STEP: Final = "transform_focus"
 
 
 class Config(BaseModel):
-    """Days before the run's, up to `lookback_days`, are proved where the run has changed their costs."""
+    """Days after the run's, and up to `lookback_days` before them, are proved where the run has changed their costs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,8 +55,9 @@ class ConservationProcessor:
 
 
 async def _find_days(context: StepContext, config: Config) -> list[date]:
-    """The run's days, and those before them that its cost step has changed."""
-    whole = Window(context.days.start - timedelta(days=config.lookback_days), context.days.end)
+    """The run's days, and those before and after them that its cost step has changed."""
+    end = max(context.days.end, today(context.clock) + DAY)
+    whole = Window(context.days.start - timedelta(days=config.lookback_days), end)
     states = await context.warehouse.scopes(context.tenant.dataset, f"{config.provider}.cost", whole)
     return sorted({*context.days.days(), *(state.day for state in states if state.run_id == context.run.run_id)})
 
