@@ -7,6 +7,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from fake_bigquery import FakeBigQuery, Fault, failing, faking, refused
 from gcp_bench import billing_row, open_gcp_bench, service_account
 
@@ -114,6 +116,16 @@ def test_a_private_key_that_is_none_is_refused_without_being_shown() -> None:
 
     assert caught.value.code == "export_unauthenticated"
     assert "bm90IGEga2V5" not in f"{caught.value!r} {caught.value.hint} {caught.value.__cause__!r}"
+
+
+async def test_a_real_key_opens_a_reader_and_nothing_is_asked_yet() -> None:
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    reader = ExportReader(parse_key(service_account(private_key=private.decode())), "customer")
+    await reader.close()
+
+    assert private.decode().splitlines()[1] not in repr(vars(reader))
 
 
 async def test_partitions_are_read_from_a_day_before_the_last_and_once_a_week_from_far_back(tmp_path: Path) -> None:
