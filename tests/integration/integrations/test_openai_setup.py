@@ -12,10 +12,8 @@ from convergence.errors import (
     ProviderUnavailable,
     SecretUnreadable,
     StepFailed,
-    UnsupportedError,
 )
-from convergence.integrations import PROVIDERS, IntegrationStatus, Provider, ProviderAllowance
-from convergence.integrations.validators import load_validator
+from convergence.integrations import PROVIDERS, IntegrationStatus, ProviderAllowance
 from convergence.simulator import FaultRule, rate_limited
 from convergence.sql import Statement
 
@@ -145,12 +143,6 @@ async def test_a_key_of_another_account_is_noticed(platform, integrations, simul
     assert same == ()
     assert len(other) == 1
     assert "another account" in other[0]
-
-
-def test_a_provider_of_a_later_version_says_so():
-    with pytest.raises(UnsupportedError) as caught:
-        load_validator(Provider("LATER", "later"))
-    assert "cannot be set up with this version" in str(caught.value)
 
 
 async def test_an_unknown_provider_is_not_found(platform, integrations):
