@@ -19,7 +19,8 @@ SELECT
   currency,
   currency_conversion_rate,
   'provider' AS cost_source,
-  CAST(NULL AS STRING) AS price_version
+  CAST(NULL AS STRING) AS price_version,
+  MAX(ingestion_timestamp) AS rows_loaded_at
 FROM (
   SELECT
     r.usage_date,
@@ -58,6 +59,7 @@ FROM (
     COALESCE((SELECT SUM(c.amount) FROM UNNEST(r.credits) AS c WHERE c.type = 'RESELLER_MARGIN'), 0)
       AS reseller_margins,
     r.currency,
+    r.ingestion_timestamp,
     COALESCE(r.currency_conversion_rate, IF(r.currency = 'USD', 1, NULL)) AS currency_conversion_rate
   FROM gcp_billing_daily_raw AS r
   WHERE r.usage_date >= @start_date AND r.usage_date < @end_date

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from gcp_bench import GcpBench, billing_row, credit, open_gcp_bench
+from gcp_bench import CONFIGS, GcpBench, billing_row, credit, open_gcp_bench
 
 from convergence.costs.report import read_costs
 from convergence.errors import DataQualityError, StepFailed
@@ -263,3 +263,28 @@ async def test_a_flattened_csv_is_the_same_money(bench: GcpBench) -> None:
         (None, "Invoice", Decimal("3.05"), Decimal(0)),
         ("platform", "Compute Engine", Decimal("4.08"), Decimal("-8.16")),
     ]
+
+
+async def test_money_that_moves_within_a_day_is_noticed_though_its_sum_stays(bench: GcpBench) -> None:
+    other = {"project": {"id": "search", "number": None, "name": "Search", "labels": []}}
+    await bench.load_rows([billing_row(cost=10.0), billing_row(cost=5.0, **other)])
+    await bench.clock.sleep(timedelta(hours=1))
+
+    moved = await bench.load_rows([billing_row(cost=5.0), billing_row(cost=10.0, **other)])
+
+    assert moved["gcp.cost"].metadata["days_replaced"] == 1
+    assert await bench.sums("gcp_cost_daily", "project_id", "billed_cost") == {
+        "platform": Decimal(5),
+        "search": Decimal(10),
+    }
+
+
+async def test_a_day_whose_rows_came_again_is_not_built_for_ever(bench: GcpBench) -> None:
+    """A partition that grows brings all of its rows again, those of days that do not change as well."""
+    late = billing_row(cost=1.0, usage_start_time="2026-11-12T10:00:00Z")
+    await bench.load_rows([billing_row(), late])
+    await bench.clock.sleep(timedelta(hours=1))
+    await bench.load_rows([billing_row(), late, billing_row()])
+
+    assert await bench.rows((CONFIGS / "gcp/sql/stale_days.sql").read_text()) == []
+    assert await bench.value(BILLED) == 21
