@@ -173,6 +173,21 @@ async def test_days_of_another_offset_are_flagged_and_lose_nothing(bench: Bench)
     assert await billed(bench) == reported > 0
 
 
+async def test_hours_whose_cost_is_told_by_the_day_stay_beside_it(bench: Bench) -> None:
+    """Apart they would be an estimate on one day and cost without usage on the next."""
+    forms = {"amount": ExportForm(by="hour", offset=SHANGHAI), "cost": ExportForm(by="day", offset=SHANGHAI)}
+    files = {
+        name: content
+        for part, form in forms.items()
+        for name, content in build_export(bench.world, DAY, bench.clock.now(), form).items()
+        if name.startswith(part)
+    }
+    made = await bench.load_file(zip_export(files), "usage.zip", pipeline=PIPELINE, only=COST_STEPS)
+    rows = await bench.rows("SELECT DISTINCT usage_date, cost_source FROM deepseek_cost_daily")
+    assert rows == [{"usage_date": DAY.start, "cost_source": "allocated"}]
+    assert made["load_export"].metadata["unexplained"] == []
+
+
 async def test_the_newest_of_two_overlapping_files_counts_and_the_other_days_stay(bench: Bench) -> None:
     """A month, then three days of it that were restated: nothing is doubled, nothing else is touched."""
     await load_export(bench, WEEK)
@@ -290,6 +305,11 @@ async def test_what_is_no_export_is_refused_and_changes_nothing(
         await load_csv(bench, *texts)
     assert refused.value.code == code
     assert await bench.warehouse.tables(bench.org.dataset) == []
+
+
+async def test_an_archive_without_a_table_is_refused(bench: Bench) -> None:
+    with pytest.raises(InvalidRequest, match="no CSV file"):
+        await bench.load_file(zip_export({"readme.txt": b"hello"}), "usage.zip", pipeline=PIPELINE, only=COST_STEPS)
 
 
 async def test_a_file_that_was_never_uploaded_here_is_not_there(bench: Bench) -> None:

@@ -19,6 +19,8 @@ from convergence.connectors.layout import AmountUnit
         ("cents", "-0.00000005", "-0.000000001"),
         ("micro", "1234567", "1.234567"),
         ("micro", '"0.0005"', "0.000000001"),
+        ("millions", "0.0000000028", "0.0028"),
+        ("millions", '"0.000002"', "2"),
     ],
 )
 @pytest.mark.parametrize("is_strict", [False, True])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +32,11 @@ class Slot(NamedTuple):
     @property
     def end(self) -> datetime:
         return self.start + DAY
+
+    @property
+    def main_day(self) -> date:
+        """The UTC day that holds most of it."""
+        return (self.start + DAY / 2).date()
 
 
 class Coverage:
@@ -68,6 +73,19 @@ def merge(kept: pa.Table, fresh: pa.Table, received_at: datetime) -> pa.Table:
     newer, older = kept.filter(is_newer), kept.filter(pc.invert(is_newer))
     parts = (newer, _outside(older, Coverage(fresh)), _outside(fresh, Coverage(newer)))
     return pa.concat_tables([part.select(kept.column_names).cast(kept.schema) for part in parts])
+
+
+def align_days(rows: pa.Table, slots: Collection[Slot]) -> pa.Table:
+    """The rows of these slots on the slots' main days: hours whose cost is told by the day only stay beside it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not slots:
+        return rows
+    kinds, places = number_kinds(rows, _SLOT)
+    found = [slot.main_day if (slot := Slot(**kind)) in slots else None for kind in kinds]
+    days = pc.coalesce(pa.array(found, pa.date32()).take(places), rows["usage_date"])
+    return rows.set_column(rows.schema.get_field_index("usage_date"), "usage_date", days)
 
 
 def join_windows(windows: Iterable[Window | None]) -> Window:

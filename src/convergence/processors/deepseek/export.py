@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,11 +15,12 @@ from convergence.connectors.files import unpack
 from convergence.connectors.strict_rows import Reject
 from convergence.connectors.uploads import Upload
 from convergence.costs.directory import Directory
+from convergence.errors import InvalidRequest
 from convergence.kit.window import Window
 from convergence.processors.deepseek._checks import find_unexplained
 from convergence.processors.deepseek._client import PROVIDER
 from convergence.processors.deepseek._export_files import KNOWN_TYPES, ExportFile, Part, mark_source, read_export
-from convergence.processors.deepseek._overlaps import Coverage, join_windows, merge
+from convergence.processors.deepseek._overlaps import Coverage, align_days, join_windows, merge
 from convergence.sql import Statement
 from convergence.steps import StepContext, StepResult, file_days
 from convergence.steps.files import file_name, find_upload
@@ -36,6 +37,7 @@ LOADS: Final[dict[Part, DayLoad]] = {
     "cost": DayLoad(REPORTED_TABLE, "deepseek.reported_cost", amount_column="amount"),
 }
 _MOST_NAMED: Final = 5
+_NO_TABLES: Final = (".txt", ".md", ".pdf")
 
 
 class Config(BaseModel):
@@ -73,7 +75,18 @@ class ExportProcessor:
 
 def _read_files(path: Path, name: str) -> list[ExportFile]:
     with unpack(path, name) as members:
-        return [read_export(member) for member in members if not member.name.lower().endswith((".txt", ".md", ".pdf"))]
+        files = [read_export(member) for member in members if not member.name.lower().endswith(_NO_TABLES)]
+    if not files:
+        raise InvalidRequest(f"{name} has no CSV file in it", code="not_an_export", hint="Upload the export as it is.")
+    shifted = {slot for file in files if file.part == "cost" for slot in Coverage(_shifted(file.rows)).slots}
+    return [replace(file, rows=align_days(file.rows, shifted)) if file.part == "amount" else file for file in files]
+
+
+def _shifted(rows: pa.Table) -> pa.Table:
+    """Days of another clock than UTC's."""
+    import pyarrow.compute as pc
+
+    return rows.filter(pc.invert(rows["is_utc_day"]))
 
 
 async def _publish(
