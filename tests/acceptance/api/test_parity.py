@@ -31,7 +31,7 @@ OWN_TABLES = {"org_comprehensive_view", "onboarding_validation_test"}
 @pytest.fixture
 def provider() -> Iterator[SimulatorServer]:
     simulated = Simulator()
-    simulated.add_account(ADMIN_KEY, OpenAIWorld(end_day=TODAY, days=DAYS, rows_per_day=12, steady=True))
+    simulated.add_account(ADMIN_KEY, OpenAIWorld(end_day=TODAY, days=DAYS, rows_per_day=5, steady=True))
     with SimulatorServer(simulated) as server:
         yield server
 
