@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from step_bench import CONFIGS, Bench, open_bench
 
 from convergence.catalog import Catalog
-from convergence.costs.identity import replace_identity_mapping
+from convergence.costs.identity.service import replace_identity_mapping
 from convergence.kit.clock import ManualClock
 from convergence.kit.window import Window
 from convergence.simulator import OpenAIWorld, Simulator, SimulatorServer

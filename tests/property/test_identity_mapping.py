@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convergence.catalog import Catalog
-from convergence.costs.people import build_attribution, describe_identity
+from convergence.costs.identity.people import build_attribution, describe_identity
 from convergence.kit.jsontext import dumps
 from convergence.kit.money import QUANTUM
 from convergence.sql import Statement

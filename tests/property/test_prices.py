@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convergence.catalog import Catalog
-from convergence.costs.pricebook import PriceBook
-from convergence.costs.prices import load_seed
-from convergence.costs.pricing import Kind, Pricing, Quote
+from convergence.costs.prices.book import PriceBook
+from convergence.costs.prices.pricing import Kind, Pricing, Quote
+from convergence.costs.prices.service import load_seed
 from convergence.processors.anthropic import _token_classes as anthropic
 from convergence.processors.openai import _token_classes as openai
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergence.costs.reconciliation import (
+from convergence.costs.reconciliation.judgement import (
     STATUSES,
     DayFigures,
     InvoiceFigures,

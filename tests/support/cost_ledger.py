@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from convergence.catalog import Catalog
 from convergence.catalog.schemas import TableSchema
-from convergence.costs.identity import IdentityMapping, MappingLoad
-from convergence.costs.mapping import read_records
+from convergence.costs.identity.mapping import read_records
+from convergence.costs.identity.service import IdentityMapping, MappingLoad
 from convergence.costs.report import read_costs
 from convergence.kit.window import Window
 from convergence.tenancy import OrgScope

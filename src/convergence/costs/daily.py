@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convergence.costs.conservation import check_conservation
-from convergence.costs.pricebook import Price, PriceBook
-from convergence.costs.prices import open_prices
-from convergence.costs.pricing import Kind, Pricing, Quote
+from convergence.costs.prices.book import Price, PriceBook
+from convergence.costs.prices.pricing import Kind, Pricing, Quote
+from convergence.costs.prices.service import open_prices
 from convergence.kit.window import DAY, Window
 from convergence.sql import Statement
 from convergence.steps import StepContext, StepResult

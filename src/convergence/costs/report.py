@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 
 from convergence.costs.declared import ENDING
-from convergence.costs.people import ATTRIBUTES, IdentityTables, build_attribution, describe_identity
-from convergence.costs.unpriced import read_unpriced
+from convergence.costs.identity.people import ATTRIBUTES, IdentityTables, build_attribution, describe_identity
+from convergence.costs.prices.unpriced import read_unpriced
 from convergence.errors import InvalidRequest
 from convergence.kit.window import Window
 from convergence.sql import Statement

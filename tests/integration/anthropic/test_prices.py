@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from convergence.catalog import Catalog
-from convergence.costs.pricebook import PriceBook
-from convergence.costs.prices import load_seed
+from convergence.costs.prices.book import PriceBook
+from convergence.costs.prices.service import load_seed
 from convergence.processors.anthropic._token_classes import quote
 
 SEED = load_seed(Catalog(Path(__file__).parents[3] / "configs"), "anthropic")

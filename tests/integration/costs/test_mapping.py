@@ -10,9 +10,9 @@ from bigquery_emulator import BigQueryEmulator
 from cost_ledger import ADA, BOB, CONFIGS, DAYS, NOW, Ledger, spend
 
 from convergence.catalog import Catalog
-from convergence.costs.mapping import read_csv
-from convergence.costs.mapping_moves import find_moved_days, preview_mapping
-from convergence.costs.unmapped import read_unmapped
+from convergence.costs.identity.mapping import read_csv
+from convergence.costs.identity.moves import find_moved_days, preview_mapping
+from convergence.costs.identity.unmapped import read_unmapped
 from convergence.errors import InvalidRequest, LeaseLost
 from convergence.tenancy import OrgScope
 from convergence.warehouse import Claim

@@ -15,8 +15,8 @@ from cost_ledger import ADA, BOB, CONFIGS, DAYS, NOW, Ledger
 
 from convergence.connectors import HttpPolicy, HttpPool
 from convergence.connectors.uploads import Uploads
-from convergence.costs.mapping_load import WaitingDays
-from convergence.costs.mapping_moves import find_moved_days
+from convergence.costs.identity.loading import WaitingDays
+from convergence.costs.identity.moves import find_moved_days
 from convergence.errors import ConvergenceError, CredentialInvalid, InvalidRequest, ProviderUnavailable, StepFailed
 from convergence.integrations.validators import google_sheets
 from convergence.kit.clock import ManualClock

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from convergence.costs.focus import SCOPE_COLUMN, TABLE
+from convergence.costs.focus.build import SCOPE_COLUMN, TABLE
 from convergence.errors import DataQualityError, StepFailed
 
 from .conftest import Loader

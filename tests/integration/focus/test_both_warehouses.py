@@ -11,7 +11,7 @@ import pytest
 from bigquery_emulator import BigQueryEmulator
 from gcp_bench import GcpBench, billing_row, credit, open_gcp_bench
 
-from convergence.costs.focus import build_focus
+from convergence.costs.focus.build import build_focus
 from convergence.kit.window import Window
 from convergence.warehouse.bigquery import BigQueryWarehouse
 

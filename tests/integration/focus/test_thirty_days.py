@@ -20,9 +20,9 @@ from gcp_bench import GcpBench
 from step_bench import CONFIGS, NOW, TODAY, Bench, last_days, open_bench
 
 from convergence.catalog import Catalog
-from convergence.costs.focus import FINANCE_VIEWS
-from convergence.costs.focus_export import FocusExport
-from convergence.costs.identity import replace_identity_mapping
+from convergence.costs.focus.build import FINANCE_VIEWS
+from convergence.costs.focus.export import FocusExport
+from convergence.costs.identity.service import replace_identity_mapping
 from convergence.kit.clock import ManualClock
 from convergence.kit.window import Window
 from convergence.simulator import (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from convergence.bootstrap import Platform, open_platform
-from convergence.costs.prices import delete_price, list_prices
+from convergence.costs.prices.service import delete_price, list_prices
 from convergence.errors import CredentialInvalid, Denied, StepFailed
 from convergence.organizations import OnboardingRequest
 from convergence.settings import load_settings

@@ -10,7 +10,7 @@ import pytest
 from step_bench import CONFIGS, TODAY, Bench, last_days
 
 from convergence.catalog import Catalog
-from convergence.costs.prices import (
+from convergence.costs.prices.service import (
     create_price,
     delete_price,
     initialize_prices,

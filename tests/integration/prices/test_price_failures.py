@@ -9,8 +9,8 @@ import pytest
 from step_bench import CONFIGS
 
 from convergence.catalog import Catalog
-from convergence.costs.pricebook import DEFAULT_TIER, Price, PriceBook
-from convergence.costs.prices import load_seed
+from convergence.costs.prices.book import DEFAULT_TIER, Price, PriceBook
+from convergence.costs.prices.service import load_seed
 from convergence.processors.anthropic import _token_classes as anthropic
 from convergence.processors.openai import _token_classes as openai
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from step_bench import Bench
 
-from convergence.costs.prices import delete_price, update_price
+from convergence.costs.prices.service import delete_price, update_price
 from convergence.errors import DataQualityError
 from convergence.kit.window import Window
 from convergence.sql import Statement

@@ -8,7 +8,7 @@ from pathlib import Path
 from step_bench import CONFIGS, NOW, TODAY, Bench, last_days, open_bench
 
 from convergence.catalog import Catalog
-from convergence.costs.prices import list_prices, update_price
+from convergence.costs.prices.service import list_prices, update_price
 from convergence.kit.clock import ManualClock
 from convergence.simulator import DeepSeekWorld, Simulator, SimulatorServer, build_export, zip_export
 

@@ -10,7 +10,7 @@ import pytest
 from step_bench import CONFIGS, TODAY
 
 from convergence.catalog import Catalog
-from convergence.costs.prices import OWN, delete_price, find_overlaps, list_prices, sync_prices, update_price
+from convergence.costs.prices.service import OWN, delete_price, find_overlaps, list_prices, sync_prices, update_price
 from convergence.tenancy import OrgScope
 from convergence.warehouse.duckdb import DuckDBWarehouse
 

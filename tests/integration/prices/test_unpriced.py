@@ -7,7 +7,7 @@ from typing import Any
 
 from step_bench import Bench
 
-from convergence.costs.prices import create_price, delete_price
+from convergence.costs.prices.service import create_price, delete_price
 from convergence.costs.report import read_costs
 from convergence.sql import Statement
 

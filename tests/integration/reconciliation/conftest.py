@@ -13,8 +13,8 @@ import pytest
 from step_bench import CONFIGS, TODAY
 
 from convergence.catalog import Catalog
-from convergence.costs.reconciliation import DEFAULT_TOLERANCE, Reconciliation
-from convergence.costs.reconciliation_figures import Ledger, reconcile
+from convergence.costs.reconciliation.figures import Ledger, reconcile
+from convergence.costs.reconciliation.judgement import DEFAULT_TOLERANCE, Reconciliation
 from convergence.costs.records import RecordTable
 from convergence.kit.window import Window
 from convergence.tenancy import OrgScope

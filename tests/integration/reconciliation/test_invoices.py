@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from convergence.costs.invoices import KEYS, TABLE, Stored, read_invoice_lines, store_invoices
+from convergence.costs.reconciliation.invoices import KEYS, TABLE, Stored, read_invoice_lines, store_invoices
 from convergence.costs.records import RecordTable
 from convergence.kit.clock import SystemClock
 from convergence.state.memory import MemoryStateStore

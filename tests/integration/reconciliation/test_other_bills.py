@@ -10,8 +10,8 @@ from pathlib import Path
 from gcp_bench import open_gcp_bench
 from step_bench import NOW, TODAY, last_days, open_bench
 
-from convergence.costs.reconciliation import DEFAULT_TOLERANCE, EXPLAINED, MATCHED, MISSING, Reconciliation
-from convergence.costs.reconciliation_figures import Ledger, reconcile
+from convergence.costs.reconciliation.figures import Ledger, reconcile
+from convergence.costs.reconciliation.judgement import DEFAULT_TOLERANCE, EXPLAINED, MATCHED, MISSING, Reconciliation
 from convergence.kit.clock import ManualClock
 from convergence.kit.window import Window
 from convergence.processors.reconciliation import conservation

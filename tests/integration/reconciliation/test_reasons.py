@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from step_bench import TODAY
 
-from convergence.costs.reconciliation import DIVERGED, EXPLAINED, MATCHED, MISSING
+from convergence.costs.reconciliation.judgement import DIVERGED, EXPLAINED, MATCHED, MISSING
 from convergence.errors import InvalidRequest
 from convergence.kit.window import Window
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from step_bench import NOW, TODAY, Bench, last_days, open_bench
 
-from convergence.costs.reconciliation import (
+from convergence.costs.reconciliation.figures import Ledger, reconcile
+from convergence.costs.reconciliation.judgement import (
     DEFAULT_TOLERANCE,
     DIVERGED,
     EXPLAINED,
@@ -20,7 +21,6 @@ from convergence.costs.reconciliation import (
     MATCHED,
     Reconciliation,
 )
-from convergence.costs.reconciliation_figures import Ledger, reconcile
 from convergence.errors import DataQualityError
 from convergence.kit.clock import ManualClock
 from convergence.simulator import AnthropicWorld, OpenAIWorld, Simulator, SimulatorServer

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from convergence.costs.focus import cut_days
-from convergence.costs.focus_export import write_csv
+from convergence.costs.focus.build import cut_days
+from convergence.costs.focus.export import write_csv
 from convergence.kit.window import Window
 
 FIRST, NEXT, LATER = date(2026, 11, 1), date(2026, 11, 2), date(2026, 11, 9)

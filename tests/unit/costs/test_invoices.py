@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from convergence.costs.invoices import read_invoice_lines, supersede
+from convergence.costs.reconciliation.invoices import read_invoice_lines, supersede
 from convergence.errors import DataQualityError
 
 HEADER = "InvoiceId,BillingPeriodStart,BillingPeriodEnd,BilledCost,BillingCurrency,ChargeCategory"

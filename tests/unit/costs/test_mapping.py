@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from convergence.costs.mapping import MappingReading, read_csv, read_mapping, read_records
+from convergence.costs.identity.mapping import MappingReading, read_csv, read_mapping, read_records
 from convergence.errors import InvalidRequest
 
 PROVIDERS = ("openai", "anthropic", "deepseek", "cursor", "gcp")

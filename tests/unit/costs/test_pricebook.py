@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from convergence.costs.pricebook import Price, PriceBook, is_release
+from convergence.costs.prices.book import Price, PriceBook, is_release
 
 OLD = Price("o3", valid_to=date(2025, 6, 10), rates={"input_per_million": Decimal(10)})
 NEW = Price("o3", valid_from=date(2025, 6, 10), rates={"input_per_million": Decimal(2)})

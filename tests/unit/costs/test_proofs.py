@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from convergence.costs.proofs import Proof, check_proofs, sum_proofs
+from convergence.costs.reconciliation.proofs import Proof, check_proofs, sum_proofs
 from convergence.errors import DataQualityError
 
 

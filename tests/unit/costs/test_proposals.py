@@ -9,10 +9,10 @@ from decimal import Decimal
 import pytest
 from genai_prices.types import ClauseEquals, ModelInfo
 
-from convergence.costs.pricebook import Price
-from convergence.costs.prices import find_overlaps
-from convergence.costs.proposals import Difference, compare
-from convergence.costs.published import PublishedList, PublishedModel, read_published
+from convergence.costs.prices.book import Price
+from convergence.costs.prices.proposals import Difference, compare
+from convergence.costs.prices.published import PublishedList, PublishedModel, read_published
+from convergence.costs.prices.service import find_overlaps
 from convergence.errors import UnsupportedError
 
 TODAY = date(2026, 11, 21)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from convergence.costs.reconciliation import (
+from convergence.costs.reconciliation.judgement import (
     DIVERGED,
     EXPLAINED,
     MATCHED,

@@ -12,7 +12,7 @@ from convergence.api.deps import OrgOf, PlatformOf
 from convergence.api.fields import Body, Day
 from convergence.api.gate import GatedRoute, org_key
 from convergence.api.routers.costs import choose_window
-from convergence.costs.focus_export import FORMATS, FocusExport
+from convergence.costs.focus.export import FORMATS, FocusExport
 
 router = APIRouter(prefix="/api/v1/export", tags=["export"], route_class=GatedRoute)
 

@@ -13,10 +13,10 @@ from convergence.api.fields import Amount, Answer, Body, Day, Text, Time
 from convergence.api.gate import GatedRoute, org_key
 from convergence.api.routers.costs import choose_window
 from convergence.bootstrap import Platform
-from convergence.costs.identity import IdentityMapping
-from convergence.costs.mapping import Cells, read_csv, read_records
-from convergence.costs.mapping_moves import preview_mapping
-from convergence.costs.unmapped import read_unmapped
+from convergence.costs.identity.mapping import Cells, read_csv, read_records
+from convergence.costs.identity.moves import preview_mapping
+from convergence.costs.identity.service import IdentityMapping
+from convergence.costs.identity.unmapped import read_unmapped
 from convergence.errors import InvalidRequest
 from convergence.kit.jsontext import loads
 from convergence.tenancy import OrgScope

@@ -12,10 +12,10 @@ from convergence.api.deps import OrgOf, PlatformOf
 from convergence.api.fields import Amount, Answer, Body, Day, Page, RequestText
 from convergence.api.gate import GatedRoute, org_key
 from convergence.bootstrap import Platform
-from convergence.costs import prices
 from convergence.costs.changes import change_alone
-from convergence.costs.pricebook import Price
-from convergence.costs.proposals import Proposal
+from convergence.costs.prices import service as prices
+from convergence.costs.prices.book import Price
+from convergence.costs.prices.proposals import Proposal
 from convergence.errors import InvalidRequest
 from convergence.integrations.models import find_provider
 from convergence.kit.clock import today

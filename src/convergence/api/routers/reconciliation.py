@@ -13,8 +13,8 @@ from pydantic import Field
 from convergence.api.deps import OrgOf, PlatformOf
 from convergence.api.fields import Amount, Answer, Body, Day, RequestText
 from convergence.api.gate import GatedRoute, org_key
-from convergence.costs.reconciliation import DEFAULT_TOLERANCE, STATUSES, Leg, Reconciliation
-from convergence.costs.reconciliation_figures import Ledger, reconcile
+from convergence.costs.reconciliation.figures import Ledger, reconcile
+from convergence.costs.reconciliation.judgement import DEFAULT_TOLERANCE, STATUSES, Leg, Reconciliation
 from convergence.errors import InvalidRequest
 from convergence.kit.clock import Clock, today
 from convergence.kit.window import DAY, Window

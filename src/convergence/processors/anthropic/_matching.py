@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convergence.costs.attribution import attribute_pairs, no_pairs, number_rows
 from convergence.costs.kinds import number_kinds
-from convergence.costs.pricebook import family
+from convergence.costs.prices.book import family
 
 if TYPE_CHECKING:
     import pyarrow as pa

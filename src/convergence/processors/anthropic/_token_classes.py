@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from convergence.costs.pricebook import DEFAULT_TIER, Price, PriceBook
-from convergence.costs.pricing import Quote, TokenClass, read_rate
+from convergence.costs.prices.book import DEFAULT_TIER, Price, PriceBook
+from convergence.costs.prices.pricing import Quote, TokenClass, read_rate
 
 BATCH = "batch"
 LONG_CONTEXT = "200k-1M"

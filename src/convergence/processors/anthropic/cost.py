@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from convergence.costs.daily import CostSource, publish_costs
-from convergence.costs.pricebook import PriceBook
-from convergence.costs.pricing import Kind, Quote
+from convergence.costs.prices.book import PriceBook
+from convergence.costs.prices.pricing import Kind, Quote
 from convergence.processors.anthropic import reported_cost, usage
 from convergence.processors.anthropic._client import PROVIDER
 from convergence.processors.anthropic._matching import attribute

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from convergence.costs.rerate import Ledger, build_ledger, check_billed, find_moves
+from convergence.costs.prices.rerate import Ledger, build_ledger, check_billed, find_moves
 from convergence.errors import ConfigError
 from convergence.kit.window import Window, join_days
 from convergence.sql import Statement

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from convergence.costs.allocation import allocate_groups
 from convergence.costs.kinds import flatten, join_texts
-from convergence.costs.pricebook import PriceBook
-from convergence.costs.pricing import Kind, Quote, TokenClass, read_rate
+from convergence.costs.prices.book import PriceBook
+from convergence.costs.prices.pricing import Kind, Quote, TokenClass, read_rate
 from convergence.processors.cursor._client import CURRENCY
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from convergence.costs.allocation import multiply
 from convergence.costs.attribution import attribute_pairs, number_rows
 from convergence.costs.daily import CostSource, publish_costs
 from convergence.costs.kinds import flatten
-from convergence.costs.pricebook import DEFAULT_TIER, Price, PriceBook
-from convergence.costs.pricing import Kind, Quote
+from convergence.costs.prices.book import DEFAULT_TIER, Price, PriceBook
+from convergence.costs.prices.pricing import Kind, Quote
 from convergence.processors.deepseek._client import PROVIDER
 from convergence.processors.deepseek.export import REPORTED_TABLE, USAGE_STREAM, USAGE_TABLE
 from convergence.steps import StepContext, StepResult

@@ -14,7 +14,7 @@ from convergence.connectors.files import FileLayout
 from convergence.connectors.layout import FieldSpec
 from convergence.connectors.strict_rows import Reject
 from convergence.connectors.uploads import Upload
-from convergence.costs.focus import SCOPE_COLUMN, TABLE, ensure_focus
+from convergence.costs.focus.build import SCOPE_COLUMN, TABLE, ensure_focus
 from convergence.errors import StepFailed
 from convergence.processors.files.load import FIELD_TYPES, spell_json_columns
 from convergence.sql import Parameter, Statement

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from convergence.costs.invoices import KEYS, TABLE, Stored, read_invoice_lines, store_invoices
+from convergence.costs.reconciliation.invoices import KEYS, TABLE, Stored, read_invoice_lines, store_invoices
 from convergence.costs.records import RecordTable
 from convergence.errors import DataQualityError, StepFailed
 from convergence.kit.clock import today

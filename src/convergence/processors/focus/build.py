@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from convergence.costs.focus import build_focus
+from convergence.costs.focus.build import build_focus
 from convergence.steps import StepContext, StepResult
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from convergence.connectors import ProviderClient
-from convergence.costs.mapping_load import load_mapping
+from convergence.costs.identity.loading import load_mapping
 from convergence.errors import CredentialInvalid, ProviderMisbehaved, StepFailed
 from convergence.integrations.validators.google_sheets import PROVIDER, SheetPlace, open_client, open_spreadsheet
 from convergence.steps import StepContext, StepResult

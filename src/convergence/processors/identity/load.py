@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from convergence.costs.mapping import read_csv
-from convergence.costs.mapping_load import load_mapping
+from convergence.costs.identity.loading import load_mapping
+from convergence.costs.identity.mapping import read_csv
 from convergence.errors import InvalidRequest, StepFailed
 from convergence.steps import StepContext, StepResult
 

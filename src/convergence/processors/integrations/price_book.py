@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from convergence.costs.changes import change_alone
-from convergence.costs.prices import initialize_prices
+from convergence.costs.prices.service import initialize_prices
 from convergence.costs.subscriptions import initialize_plans
 from convergence.integrations import find_provider
 from convergence.steps import StepContext, StepResult

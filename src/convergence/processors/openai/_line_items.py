@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from convergence.costs.pricebook import family
+from convergence.costs.prices.book import family
 
 _IMAGE_SIZE = re.compile(r"\d+x\d+")
 _TIERS = frozenset({"batch", "flex", "priority", "fast", "scale"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from convergence.costs.pricebook import DEFAULT_TIER, PriceBook
-from convergence.costs.pricing import Quote, TokenClass, read_rate
+from convergence.costs.prices.book import DEFAULT_TIER, PriceBook
+from convergence.costs.prices.pricing import Quote, TokenClass, read_rate
 
 _BASE_TIERS = frozenset({"default", "auto", "standard", "scale"})
 

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.costs.daily import CostSource, publish_costs
-from convergence.costs.pricebook import PriceBook
-from convergence.costs.pricing import Kind, Quote
+from convergence.costs.prices.book import PriceBook
+from convergence.costs.prices.pricing import Kind, Quote
 from convergence.processors.openai import reported_cost, usage
 from convergence.processors.openai._attribution import attribute
 from convergence.processors.openai._client import PROVIDER

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from convergence.costs.proofs import CONSERVED, Proof, check_proofs, prove_conservation, sum_proofs
+from convergence.costs.reconciliation.proofs import CONSERVED, Proof, check_proofs, prove_conservation, sum_proofs
 from convergence.kit.clock import today
 from convergence.kit.window import DAY, Window, join_days
 from convergence.steps import StepContext, StepResult

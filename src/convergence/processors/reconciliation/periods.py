@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from convergence.costs.reconciliation import DEFAULT_TOLERANCE, DIVERGED, Reconciliation
-from convergence.costs.reconciliation_figures import Ledger, months_of, reconcile
+from convergence.costs.reconciliation.figures import Ledger, months_of, reconcile
+from convergence.costs.reconciliation.judgement import DEFAULT_TOLERANCE, DIVERGED, Reconciliation
 from convergence.kit.clock import today
 from convergence.kit.jsontext import dumps
 from convergence.kit.window import Window

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from convergence.costs.pricebook import Price, PriceBook
+from convergence.costs.prices.book import Price, PriceBook
 from convergence.processors.cursor._splitting import GROUP, quote, split
 
 DAY = date(2026, 11, 1)

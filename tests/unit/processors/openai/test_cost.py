@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from convergence.costs.conservation import check_conservation
-from convergence.costs.pricebook import Price, PriceBook
+from convergence.costs.prices.book import Price, PriceBook
 from convergence.errors import DataQualityError
 from convergence.processors.openai._token_classes import quote
 

@@ -9,8 +9,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from convergence.costs import invoices
-from convergence.costs.reconciliation import (
+from convergence.costs.reconciliation import invoices
+from convergence.costs.reconciliation.judgement import (
     HALF_A_CENT,
     DayFigures,
     InvoiceFigures,
@@ -19,7 +19,7 @@ from convergence.costs.reconciliation import (
     reconcile_days,
     reconcile_months,
 )
-from convergence.costs.reconciliation_focus import read_uploaded_days
+from convergence.costs.reconciliation.uploaded import read_uploaded_days
 from convergence.costs.report import CostSource, describe_costs, known_providers
 from convergence.costs.reported import read_reported_totals, reported_table
 from convergence.errors import InvalidRequest

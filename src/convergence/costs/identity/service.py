@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from convergence.costs.mapping import Cells, MappingFault, MappingReading, read_mapping
-from convergence.costs.people import KINDS
+from convergence.costs.identity.mapping import Cells, MappingFault, MappingReading, read_mapping
+from convergence.costs.identity.people import KINDS
 from convergence.costs.records import RecordTable
 from convergence.costs.report import known_providers
 from convergence.errors import InvalidRequest

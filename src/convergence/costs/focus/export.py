@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from convergence.catalog.schemas import LINEAGE_COLUMNS, Column
-from convergence.costs.focus import TABLE, cut_days
+from convergence.costs.focus.build import TABLE, cut_days
 from convergence.kit.jsontext import format_time
 from convergence.kit.money import format_amount
 from convergence.kit.window import Window

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from convergence.costs.declared import ENDING, NEEDED, PROJECTS, select_declared
-from convergence.costs.people import IdentityTables, build_attribution, describe_identity
+from convergence.costs.identity.people import IdentityTables, build_attribution, describe_identity
 from convergence.errors import DataQualityError
 from convergence.kit.clock import today
 from convergence.kit.window import DAY, Window

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from convergence.costs.focus import build_focus, cut_days
-from convergence.costs.identity import STREAM, IdentityMapping
-from convergence.costs.mapping import Cells, MappingFault
-from convergence.costs.mapping_moves import find_moved_days
+from convergence.costs.focus.build import build_focus, cut_days
+from convergence.costs.identity.mapping import Cells, MappingFault
+from convergence.costs.identity.moves import find_moved_days
+from convergence.costs.identity.service import STREAM, IdentityMapping
 from convergence.errors import Conflict
 from convergence.kit.clock import today
 from convergence.kit.ids import new_id

@@ -18,9 +18,9 @@ from convergence.costs.fields import (
     read_text,
     refuse,
 )
-from convergence.costs.pricebook import DEFAULT_TIER, MAIN_CURRENCY, Price
-from convergence.costs.proposals import Difference, compare
-from convergence.costs.published import read_published
+from convergence.costs.prices.book import DEFAULT_TIER, MAIN_CURRENCY, Price
+from convergence.costs.prices.proposals import Difference, compare
+from convergence.costs.prices.published import read_published
 from convergence.costs.records import RecordTable
 from convergence.errors import ConfigError, Fault, InvalidRequest
 from convergence.tenancy import OrgScope

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Final
 
-from convergence.costs.people import KINDS
+from convergence.costs.identity.people import KINDS
 from convergence.errors import InvalidRequest
 from convergence.security.redaction import MASK, redact
 

@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from convergence.costs.pricebook import DEFAULT_TIER, Price
+from convergence.costs.prices.book import DEFAULT_TIER, Price
 from convergence.errors import UnsupportedError
 from convergence.kit.money import is_exact
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convergence.costs.allocation import multiply
 from convergence.costs.kinds import flatten, number_kinds
-from convergence.costs.pricebook import Price, PriceBook
+from convergence.costs.prices.book import Price, PriceBook
 
 if TYPE_CHECKING:
     import pyarrow as pa

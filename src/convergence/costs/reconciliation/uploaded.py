@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from convergence.costs.focus import TABLE
-from convergence.costs.reconciliation import DayFigures
+from convergence.costs.focus.build import TABLE
+from convergence.costs.reconciliation.judgement import DayFigures
 from convergence.kit.window import Window
 from convergence.sql import Statement
 from convergence.tenancy import OrgScope

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-from convergence.costs.people import ATTRIBUTES, KINDS, IdentityTables, build_attribution, describe_identity
+from convergence.costs.identity.people import ATTRIBUTES, KINDS, IdentityTables, build_attribution, describe_identity
 from convergence.costs.report import CostSource, build_costs, describe_costs
 from convergence.kit.jsontext import dumps
 from convergence.kit.window import Window

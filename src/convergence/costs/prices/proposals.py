@@ -8,8 +8,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
-from convergence.costs.pricebook import Price
-from convergence.costs.published import PACKAGE, PublishedList, PublishedModel
+from convergence.costs.prices.book import Price
+from convergence.costs.prices.published import PACKAGE, PublishedList, PublishedModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from convergence.costs.focus import find_sources
+from convergence.costs.focus.build import find_sources
 from convergence.costs.report import read_costs
 from convergence.costs.reported import read_reported_totals
 from convergence.errors import DataQualityError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from convergence.costs.people import IdentityTables, build_attribution, describe_identity
+from convergence.costs.identity.people import IdentityTables, build_attribution, describe_identity
 from convergence.costs.report import CostSource, build_costs, describe_costs
 from convergence.kit.window import Window
 from convergence.sql import Statement

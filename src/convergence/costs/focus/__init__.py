@@ -1,0 +1,1 @@
+"""FOCUS: the table that every provider's costs end in, and its exports."""

@@ -1,0 +1,1 @@
+"""Who spent it: keys and accounts to person, team and cost centre."""
