@@ -47,3 +47,32 @@ def _revise(rows: list[Row], kind: str, chance: list[int], limit: int) -> list[R
 def _scaled(row: Row, percent: int) -> Row:
     measures = tuple(measure * percent // 100 for measure in row.measures[:-1])
     return row._replace(measures=(*measures, row.measures[-1] + 1))
+
+
+class RevisedWorld:
+    """A world whose provider changes its mind about past days."""
+
+    revisions: tuple[Revision, ...] = ()
+
+    @property
+    def revision(self) -> int:
+        """How often the provider has changed its mind."""
+        return len(self.revisions)
+
+    def revise(self, kind: str, days: Iterable[date], *, share: float = 0.05) -> int:
+        """Change past days and return the new revision.
+
+        `restate` changes the figures of a share of rows, `remove` drops a share of rows, `clear` drops them all,
+        `restore` undoes every change of these days. Costs follow usage.
+
+        Raises:
+            ValueError: another kind, or a share outside 0 to 1.
+        """
+        if kind not in KINDS or not 0 <= share <= 1:
+            raise ValueError(f"a revision is one of {', '.join(KINDS)} with a share from 0 to 1, not {kind!r} {share}")
+        self.revisions = (*self.revisions, Revision(self.revision + 1, kind, frozenset(days), share))
+        return self.revision
+
+    def reset(self) -> None:
+        """Forget every revision."""
+        self.revisions = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
@@ -15,14 +15,14 @@ from convergence.simulator.anthropic.prices import OFFERS, US
 from convergence.simulator.anthropic.traffic import MESSAGES
 from convergence.simulator.anthropic.truth import build_truth
 from convergence.simulator.days import DAY_SECONDS, cut, elapsed_seconds, is_there
-from convergence.simulator.revisions import KINDS, Revision, apply_revisions
+from convergence.simulator.revisions import RevisedWorld, Revision, apply_revisions
 from convergence.simulator.traffic import Row, generate_rows, is_empty
 
 _KEPT_DAYS = 3
 CLAUDE_CODE_LAG_SECONDS = 3_600
 
 
-class AnthropicWorld:
+class AnthropicWorld(RevisedWorld):
     """Everything one admin key can see, from its seed. Two worlds of equal arguments are equal.
 
     Days run from `end_day - days` up to, and without, `end_day`; other days are empty. `rows_per_day` counts usage rows
@@ -53,32 +53,11 @@ class AnthropicWorld:
         self.refuses = refuses
         self.us_inference = us_inference
         self.amount_places = amount_places
-        self.revisions: tuple[Revision, ...] = ()
         self.directory = build_directory(
             seed, end_day=end_day, days=days, people=people, workspaces=workspaces, keys=keys or 2 * people
         )
         self.origins: tuple[Origin, ...] = self.directory.origins
         self._rows = lru_cache(maxsize=_KEPT_DAYS)(self._generate)
-
-    @property
-    def revision(self) -> int:
-        """How often the provider has changed its mind."""
-        return len(self.revisions)
-
-    def revise(self, kind: str, days: Iterable[date], *, share: float = 0.05) -> int:
-        """Change past days and return the new revision: restate, remove, clear or restore. Costs follow usage.
-
-        Raises:
-            ValueError: another kind, or a share outside 0 to 1.
-        """
-        if kind not in KINDS or not 0 <= share <= 1:
-            raise ValueError(f"a revision is one of {', '.join(KINDS)} with a share from 0 to 1, not {kind!r} {share}")
-        self.revisions = (*self.revisions, Revision(self.revision + 1, kind, frozenset(days), share))
-        return self.revision
-
-    def reset(self) -> None:
-        """Forget every revision."""
-        self.revisions = ()
 
     def rows(self, day: date) -> list[Row]:
         """The usage of a whole day, one row for each value of every dimension."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from convergence.simulator.cursor.offers import EVENTS, OFFERS, Offer, Price, pr
 from convergence.simulator.cursor.team import Origin, build_team
 from convergence.simulator.cursor.truth import build_truth
 from convergence.simulator.days import is_there
-from convergence.simulator.revisions import KINDS, Revision, apply_revisions
+from convergence.simulator.revisions import RevisedWorld, Revision, apply_revisions
 from convergence.simulator.traffic import Row, generate_rows, is_empty
 
 _KEPT_DAYS = 40
@@ -33,7 +33,7 @@ class Event(NamedTuple):
     price: Price
 
 
-class CursorWorld:
+class CursorWorld(RevisedWorld):
     """Everything one Admin API key can see, from its seed. Two worlds of equal arguments are equal.
 
     Days run from `end_day - days` up to, and without, `end_day`; other days are empty. `rows_per_day` counts kinds of
@@ -62,29 +62,8 @@ class CursorWorld:
         self.cycle_day = cycle_day
         self.limits_rates = limits_rates
         self.lists_removed = True
-        self.revisions: tuple[Revision, ...] = ()
         self.team = build_team(seed, end_day=end_day, days=days, people=people)
         self._events = lru_cache(maxsize=_KEPT_DAYS)(self._generate)
-
-    @property
-    def revision(self) -> int:
-        """How often the provider has changed its mind."""
-        return len(self.revisions)
-
-    def revise(self, kind: str, days: Iterable[date], *, share: float = 0.05) -> int:
-        """Change past days and return the new revision: restate, remove, clear or restore.
-
-        Raises:
-            ValueError: another kind, or a share outside 0 to 1.
-        """
-        if kind not in KINDS or not 0 <= share <= 1:
-            raise ValueError(f"a revision is one of {', '.join(KINDS)} with a share from 0 to 1, not {kind!r} {share}")
-        self.revisions = (*self.revisions, Revision(self.revision + 1, kind, frozenset(days), share))
-        return self.revision
-
-    def reset(self) -> None:
-        """Forget every revision."""
-        self.revisions = ()
 
     def events(self, day: date, now: datetime) -> list[Event]:
         """The events of a day as far as they are told, newest first."""

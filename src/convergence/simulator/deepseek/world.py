@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -12,7 +12,7 @@ from convergence.kit.window import DAY, Window, midnight
 from convergence.simulator.chance import draws, identifier
 from convergence.simulator.deepseek.offers import CHAT, OFFERS, Offer, hours_of
 from convergence.simulator.deepseek.truth import build_truth
-from convergence.simulator.revisions import KINDS, Revision, apply_revisions
+from convergence.simulator.revisions import RevisedWorld, Revision, apply_revisions
 from convergence.simulator.traffic import Row, generate_rows, is_empty
 
 _KEPT_DAYS = 3
@@ -46,7 +46,7 @@ class Use(NamedTuple):
     measures: tuple[int, ...]
 
 
-class DeepSeekWorld:
+class DeepSeekWorld(RevisedWorld):
     """Everything one account has, from its seed. Two worlds of equal arguments are equal.
 
     Days run from `end_day - days` up to, and without, `end_day`; they are UTC days. `rows_per_day` counts keys and
@@ -76,28 +76,7 @@ class DeepSeekWorld:
         self.topped_up = topped_up
         self.user_id = identifier("", seed, "deepseek", width=32).lower()
         self.keys = tuple(_build_keys(seed, keys))
-        self.revisions: tuple[Revision, ...] = ()
         self._rows = lru_cache(maxsize=_KEPT_DAYS)(self._generate)
-
-    @property
-    def revision(self) -> int:
-        """How often the provider has changed its mind."""
-        return len(self.revisions)
-
-    def revise(self, kind: str, days: Iterable[date], *, share: float = 0.05) -> int:
-        """Change past days and return the new revision: restate, remove, clear or restore. Costs follow usage.
-
-        Raises:
-            ValueError: another kind, or a share outside 0 to 1.
-        """
-        if kind not in KINDS or not 0 <= share <= 1:
-            raise ValueError(f"a revision is one of {', '.join(KINDS)} with a share from 0 to 1, not {kind!r} {share}")
-        self.revisions = (*self.revisions, Revision(self.revision + 1, kind, frozenset(days), share))
-        return self.revision
-
-    def reset(self) -> None:
-        """Forget every revision."""
-        self.revisions = ()
 
     def uses(self, day: date, now: datetime) -> Iterator[Use]:
         """The usage of a UTC day by the hour; hours that are not over are not told yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
@@ -16,14 +16,14 @@ from convergence.simulator.openai.directory import Origin, build_directory
 from convergence.simulator.openai.prices import OFFERS
 from convergence.simulator.openai.streams import STREAMS, Stream
 from convergence.simulator.openai.truth import build_truth
-from convergence.simulator.revisions import KINDS, Revision, apply_revisions
+from convergence.simulator.revisions import RevisedWorld, Revision, apply_revisions
 from convergence.simulator.traffic import Row, generate_rows, is_empty
 
 _SIDE_SHARE = 25
 _KEPT_DAYS = 3
 
 
-class OpenAIWorld:
+class OpenAIWorld(RevisedWorld):
     """Everything one admin key can see, from its seed. Two worlds of equal arguments are equal.
 
     Days run from `end_day - days` up to, and without, `end_day`; other days are empty. `rows_per_day` counts
@@ -53,7 +53,6 @@ class OpenAIWorld:
         self.steady = steady
         self.rejects_api_key_grouping = rejects_api_key_grouping
         self.amount_places = amount_places
-        self.revisions: tuple[Revision, ...] = ()
         self.directory = build_directory(
             seed,
             end_day=end_day,
@@ -65,30 +64,6 @@ class OpenAIWorld:
         self.origins: tuple[Origin, ...] = (*self.directory.origins, *self.directory.project_origins)
         self._rows = lru_cache(maxsize=_KEPT_DAYS * len(STREAMS))(self._generate)
         self._costs = lru_cache(maxsize=_KEPT_DAYS)(self._charge)
-
-    @property
-    def revision(self) -> int:
-        """How often the provider has changed its mind."""
-        return len(self.revisions)
-
-    def revise(self, kind: str, days: Iterable[date], *, share: float = 0.05) -> int:
-        """Change past days and return the new revision.
-
-        `restate` changes the figures of a share of rows, `remove` drops a share of rows, `clear` drops them all,
-        `restore` undoes every change of these days. Costs follow usage.
-
-        Raises:
-            ValueError: another kind, or a share outside 0 to 1.
-        """
-        if kind not in KINDS or not 0 <= share <= 1:
-            raise ValueError(f"a revision is one of {', '.join(KINDS)} with a share from 0 to 1, not {kind!r} {share}")
-        number = self.revision + 1
-        self.revisions = (*self.revisions, Revision(number, kind, frozenset(days), share))
-        return number
-
-    def reset(self) -> None:
-        """Forget every revision."""
-        self.revisions = ()
 
     def rows(self, stream: Stream, day: date) -> list[Row]:
         """The usage of a whole day, one row for each value of every dimension."""
