@@ -64,7 +64,10 @@ class FocusSource:
 
 
 def find_sources(catalog: Catalog, existing: Collection[str], providers: Iterable[str] | None) -> list[FocusSource]:
-    """What there is to build from, of all providers or of some: the tables among `existing` that have SQL here."""
+    """What there is to build from: the tables among `existing` that have SQL here.
+
+    `providers` names those wanted, or single scopes of theirs.
+    """
     folder = catalog.root / "focus" / "sql"
     found = [
         source
@@ -75,7 +78,7 @@ def find_sources(catalog: Catalog, existing: Collection[str], providers: Iterabl
     names = [table.removesuffix(ENDING) for table in sorted(existing) if table.endswith(ENDING) and table not in known]
     found += [FocusSource(name, name, f"{name}{ENDING}", _DECLARED) for name in names]
     wanted = None if providers is None else set(providers)
-    return [source for source in found if wanted is None or source.provider in wanted]
+    return [source for source in found if wanted is None or {source.provider, source.scope} & wanted]
 
 
 async def build_focus(

@@ -12,7 +12,10 @@ from convergence.steps import StepContext, StepResult
 
 
 class Config(BaseModel):
-    """Without `providers`: all that have costs. Days before the window are built where their costs have changed."""
+    """`providers` may name scopes of theirs; without, all that have costs are built.
+
+    Days before the window are built where their costs have changed.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
