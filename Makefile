@@ -12,7 +12,7 @@ FOCUS_TOOLS := tests/support/focus_tools
 ROUNDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test bigquery-emulator focus-tools test-fleet test-bigquery check check-image format bench bench-bigquery constraints clean
+.PHONY: help setup demo serve test bigquery-emulator focus-tools test-slow test-fleet test-bigquery check check-image format bench bench-bigquery constraints clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -31,8 +31,11 @@ demo: $(STAMP)  ## See costs in a minute: simulator, demo organization, 30 days
 serve: $(STAMP)  ## The API, a worker and the scheduler on this machine
 	@$(BIN)/convergence serve
 
-test: $(STAMP) $(EMULATOR_STAMP) $(FOCUS_STAMP)  ## The whole test suite
+test: $(STAMP) $(EMULATOR_STAMP) $(FOCUS_STAMP)  ## The test suite
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+test-slow: $(STAMP) $(EMULATOR_STAMP) $(FOCUS_STAMP)  ## Fifty kills, two warehouses side by side, processes apart
+	@$(BIN)/python -m pytest -m slow -n auto --dist loadfile
 
 $(EMULATOR_STAMP): $(EMULATION)/constraints.txt
 	@test -x $(EMULATOR)/bin/python || $(PYTHON) -m venv $(EMULATOR)

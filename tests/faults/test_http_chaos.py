@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from convergence.pipelines.models import RunStatus
 from convergence.simulator import FaultRule
 
@@ -25,6 +27,7 @@ CHAOS = (
 UNTIL_THEN = 1  # a request that was out already when the pause began
 
 
+@pytest.mark.slow
 async def test_a_backfill_through_chaos_ends_with_the_truth(lab):
     async with lab.open() as bench:
         journal = lab.simulator.simulator.journal
