@@ -30,7 +30,7 @@ async def _load(api: Api, key: str) -> dict[str, Any]:
     "path",
     [
         RUN,
-        "/pipelines/run/subscriptions",
+        "/pipelines/run/cost_billing",
         "/pipelines/run/acme/openai/usage_cost",
         "/pipelines/run/acme/openai/subscriptions",
     ],
