@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
@@ -13,18 +13,8 @@ from sqlglot.tokenizer_core import TokenType
 
 from convergence.sql.names import find_tables, is_cte, written_name
 from convergence.sql.statement import Statement
-from convergence.sql.translation import Kind, kind_of, parse_one_statement
+from convergence.sql.translation import Named, Translation, kind_of, parse_one_statement, translate_once
 from convergence.tenancy import DatasetRef, TableRef
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """GoogleSQL text, what it does, the tables it names, and the names of its parameters."""
-
-    text: str
-    kind: Kind
-    tables: frozenset[TableRef]
-    parameters: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +26,14 @@ class _Edit:
     text: str
 
 
-def resolve(statement: Statement, project: str) -> Resolved:
+def resolve(statement: Statement, project: str) -> Translation:
     """The statement for BigQuery. A parameter that is None becomes the word NULL, which fits any type.
 
     Raises:
         StatementFailed: it does not parse, is not one statement, or names a table of another dataset.
     """
     nulls = frozenset(name for name, value in statement.parameters.items() if value is None)
-    return _resolve(
-        statement.sql, statement.dataset, tuple(sorted(statement.tables.items(), key=_first)), nulls, project
-    )
+    return translate_once(statement, partial(_resolve, statement.sql, nulls, project))
 
 
 def full_name(project: str, table: TableRef) -> str:
@@ -59,14 +47,12 @@ def view_tables(query: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1024)
-def _resolve(
-    sql: str, dataset: DatasetRef, tables: tuple[tuple[str, TableRef], ...], nulls: frozenset[str], project: str
-) -> Resolved:
+def _resolve(sql: str, nulls: frozenset[str], project: str, dataset: DatasetRef, tables: Named) -> Translation:
     tree = parse_one_statement(sql)
     found = find_tables(tree, dataset, dict(tables))
     edits = [_name_edit(node, table, project) for node, table in found] + list(_null_edits(sql, nulls))
     parameters = frozenset(node.name for node in tree.find_all(exp.Parameter))
-    return Resolved(_edited(sql, edits), kind_of(tree), frozenset(table for _node, table in found), parameters)
+    return Translation(_edited(sql, edits), kind_of(tree), frozenset(table for _node, table in found), parameters)
 
 
 def _name_edit(node: exp.Table, table: TableRef, project: str) -> _Edit:
@@ -93,7 +79,3 @@ def _edited(sql: str, edits: list[_Edit]) -> str:
     for edit in sorted(set(edits), key=lambda one: one.start, reverse=True):
         sql = f"{sql[: edit.start]}{edit.text}{sql[edit.end + 1 :]}"
     return sql
-
-
-def _first(item: tuple[str, TableRef]) -> str:
-    return item[0]

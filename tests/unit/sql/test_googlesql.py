@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from sqlglot.parser import Parser
 
 from convergence.errors import StatementFailed
 from convergence.sql import Statement
 from convergence.sql.googlesql import resolve, view_tables
-from convergence.sql.translation import Kind
+from convergence.sql.translation import Kind, translate
 from convergence.tenancy import OrgScope, PlatformScope
 
 ORG = OrgScope("acme")
@@ -58,3 +59,19 @@ def test_what_a_view_reads() -> None:
     query = "WITH x AS (SELECT * FROM `p.d.t`) SELECT * FROM x JOIN `p`.`e`.`u` USING (a)"
 
     assert view_tables(query) == {"p.d.t", "p.e.u"}
+
+
+def test_a_statement_is_parsed_once_for_all_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parsing is most of what a small statement costs, and a hundred statements run for every organization."""
+    sql, parsed = "SELECT n / 3 AS once_for_all FROM usage JOIN who USING (a)", []
+    tokenize = Parser._parse
+    monkeypatch.setattr(Parser, "_parse", lambda *given, **named: parsed.append(1) or tokenize(*given, **named))
+    texts = []
+    for org in ("acme", "rival", "third"):
+        statement = Statement(sql, OrgScope(org).dataset, tables={"who": PROFILES})
+        texts += [resolve(statement, "p").text, translate(statement).text]
+
+    assert len(parsed) == 2  # one for each engine
+    assert texts[2:4] == [text.replace("acme_dev", "rival_dev") for text in texts[:2]]
+    assert "`p.third_dev.usage` JOIN `p.organizations.org_profiles`" in texts[4]
+    assert '"third_dev".main' in texts[5]

@@ -21,9 +21,9 @@ from convergence.kit.ids import new_id
 from convergence.kit.window import Window
 from convergence.sql import Statement
 from convergence.sql.binding import bind
-from convergence.sql.googlesql import Resolved, full_name, resolve, view_tables
+from convergence.sql.googlesql import full_name, resolve, view_tables
 from convergence.sql.guard import check_select
-from convergence.sql.translation import Kind
+from convergence.sql.translation import Kind, Translation
 from convergence.tenancy import DatasetRef, TableRef
 from convergence.warehouse.arrow import build_arrow_schema
 from convergence.warehouse.bigquery import publish
@@ -534,7 +534,7 @@ class BigQueryWarehouse:
     async def _check_dry(
         self,
         dataset: DatasetRef,
-        resolved: Resolved,
+        resolved: Translation,
         parameters: Sequence[Parameter],
         named: frozenset[TableRef],
         most: int | None,
