@@ -25,6 +25,9 @@ ADMIN_KEY = "sk-admin-acceptance-0123456789abcdef"
 TODAY = datetime.now(UTC).date()
 FIRST, LAST = TODAY - timedelta(days=3), TODAY - timedelta(days=1)
 ROOT = {"X-CA-Root-Key": ROOT_KEY}
+# BigQuery's emulator takes tens of seconds for a run: the main job goes through it every time, the others before a
+# release.
+WAREHOUSES = ("duckdb", pytest.param("bigquery", marks=pytest.mark.slow))
 
 
 @dataclass
@@ -114,7 +117,7 @@ def simulator() -> Iterator[SimulatorServer]:
         yield server
 
 
-@pytest.fixture(params=["duckdb", "bigquery"])
+@pytest.fixture(params=WAREHOUSES)
 async def working_api(request: pytest.FixtureRequest, folder: Path, simulator: SimulatorServer) -> AsyncIterator[Api]:
     """The same with a worker and a provider, in each warehouse."""
     variables = {"OPENAI_BASE_URL": simulator.base_urls["openai"]}

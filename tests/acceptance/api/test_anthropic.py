@@ -11,7 +11,7 @@ import pytest
 
 from convergence.simulator import AnthropicWorld, OpenAIWorld, Simulator, SimulatorServer
 
-from .conftest import TODAY, Api, days, on_bigquery, open_api
+from .conftest import TODAY, WAREHOUSES, Api, days, on_bigquery, open_api
 
 OPENAI_KEY = "sk-admin-both-0123456789abcdef"
 ANTHROPIC_KEY = "sk-ant-admin01-both-0123456789abcdef"
@@ -35,7 +35,7 @@ def both() -> Any:
         yield server
 
 
-@pytest.fixture(params=["duckdb", "bigquery"])
+@pytest.fixture(params=WAREHOUSES)
 async def api_of_both(request: pytest.FixtureRequest, folder: Path, both: SimulatorServer) -> AsyncIterator[Api]:
     """A platform with a worker and both providers, in each warehouse."""
     variables = {f"{name.upper()}_BASE_URL": url for name, url in both.base_urls.items()}

@@ -10,7 +10,7 @@ import pytest
 
 from convergence.simulator import CursorWorld, Simulator, SimulatorServer
 
-from .conftest import TODAY, Api, days, on_bigquery, open_api
+from .conftest import TODAY, WAREHOUSES, Api, days, on_bigquery, open_api
 
 KEY = "crsr_acceptance0123456789abcdef"
 
@@ -25,7 +25,7 @@ def team() -> Iterator[SimulatorServer]:
         yield server
 
 
-@pytest.fixture(params=["duckdb", "bigquery"])
+@pytest.fixture(params=WAREHOUSES)
 async def api_of_team(request: pytest.FixtureRequest, folder: Path, team: SimulatorServer) -> AsyncIterator[Api]:
     """A platform with a worker, in each warehouse."""
     variables = {"CURSOR_BASE_URL": team.base_urls["cursor"]}

@@ -2,11 +2,14 @@
 
 from decimal import Decimal
 
+import pytest
+
 from convergence.simulator import SimulatorServer
 
 from .conftest import ADMIN_KEY, Api, days
 
 
+@pytest.mark.parametrize("working_api", ["duckdb", "bigquery"], indirect=True)
 async def test_from_bootstrap_to_costs(working_api: Api, simulator: SimulatorServer) -> None:
     api = working_api
     truth = simulator.simulator.truth(ADMIN_KEY)

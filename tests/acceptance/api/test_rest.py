@@ -176,6 +176,7 @@ async def test_a_bad_row_is_kept_apart_on_its_own_day_and_a_busy_api_is_asked_ag
     assert (await customer.by_day())[LAST.isoformat()] == larkspur.truth()[LAST.isoformat()]
 
 
+@pytest.mark.slow
 async def test_a_day_is_the_truth_on_bigquery_too(
     folder: Path, configs: Path, larkspur: Larkspur, bigquery_emulator: BigQueryEmulator
 ) -> None:
