@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from shell import KEY, Shell
+from shell import KEY, ForkedShell
 
 from convergence.simulator import OpenAIWorld, Simulator, SimulatorServer
 
@@ -25,7 +25,7 @@ def truth(simulator):
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory, simulator):
-    return Shell(DATA_DIR=str(tmp_path_factory.mktemp("data")), OPENAI_BASE_URL=simulator.base_urls["openai"])
+    return ForkedShell(DATA_DIR=str(tmp_path_factory.mktemp("data")), OPENAI_BASE_URL=simulator.base_urls["openai"])
 
 
 @pytest.fixture(scope="module")
