@@ -31,6 +31,7 @@ SOURCE_STEPS: Final = "rest."  # steps of these processors read from the pipelin
 
 _PIPELINE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _STEP_ID: Final = re.compile(rf"({'|'.join(STEP_VERBS)})_[A-Za-z0-9_]{{1,80}}", re.ASCII)
+_ADDING: Final = ("append", "merge")  # write modes that leave the rows of others
 _PARAMETER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -168,7 +169,13 @@ def _is_given(value: Mapping[str, Any], fault: Fault) -> bool:
 
 
 def _pipeline_faults(document: YamlText, keys: _PipelineKeys) -> list[Fault]:
-    found = [*_head_faults(keys), *_step_faults(keys), *_graph_faults(keys.steps), *_template_faults(document, keys)]
+    found = [
+        *_head_faults(keys),
+        *_step_faults(keys),
+        *_graph_faults(keys.steps),
+        *_table_faults(keys.steps),
+        *_template_faults(document, keys),
+    ]
     return [key_fault(document, *one) for one in found]
 
 
@@ -226,6 +233,20 @@ def _graph_faults(steps: Sequence[_StepKeys]) -> Iterator[Finding]:
         circle: list[str] = error.args[1][::-1]
         at = ("steps", known.index(circle[0]), "depends_on")
         yield at, f"goes in a circle: {' -> '.join(circle)}", "steps that depend on earlier ones only"
+
+
+def _table_faults(steps: Sequence[_StepKeys]) -> Iterator[Finding]:
+    """Steps that replace what another one has just written: the days of one of them would be lost, and nobody told."""
+    writers: dict[str, list[tuple[int, str, bool]]] = {}
+    for index, step in enumerate(steps):
+        given = step.model_extra or {}
+        if isinstance(table := given.get("table"), str):
+            is_alone = "part" not in given and given.get("write_mode") not in _ADDING
+            writers.setdefault(table, []).append((index, step.step_id, is_alone))
+    for table, found in writers.items():
+        for index, _, _ in found[1:] if any(is_alone for *_, is_alone in found) else ():
+            message = f"{table} is also written by {found[0][1]}, and one would replace what the other wrote"
+            yield ("steps", index, "table"), message, "a table for each step, or write_mode: append or merge in all"
 
 
 def _template_faults(document: YamlText, keys: _PipelineKeys) -> Iterator[Finding]:

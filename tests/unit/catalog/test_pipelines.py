@@ -208,6 +208,34 @@ def test_a_step_that_waits_for_itself_is_a_circle(tree: Tree) -> None:
     ]
 
 
+def writing(*steps: str) -> str:
+    lines = "".join(f"  - {{step_id: load_{n}, ps_type: a.b, {keys}}}\n" for n, keys in enumerate(steps))
+    return f"pipeline_id: p\nsteps:\n{lines}"
+
+
+@pytest.mark.parametrize("second", ["table: spend", "table: spend, write_mode: overwrite"])
+def test_two_steps_do_not_replace_each_others_rows(tree: Tree, second: str) -> None:
+    assert brief(faults(tree, writing("table: spend, write_mode: append", second))) == [
+        (
+            4,
+            "steps.load_1.table",
+            "spend is also written by load_0, and one would replace what the other wrote",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ("table: spend", "table: other"),
+        ("table: spend, write_mode: append", "table: spend, write_mode: merge"),
+        ("table: spend, part: account", "table: spend, part: account"),
+    ],
+)
+def test_steps_that_add_or_own_a_part_may_share_a_table(tree: Tree, steps: tuple[str, ...]) -> None:
+    assert load(tree, writing(*steps)).steps
+
+
 def test_a_step_may_not_outlast_its_pipeline(tree: Tree) -> None:
     text = "pipeline_id: p\ntimeout_minutes: 5\nsteps:\n  - {step_id: load_a, ps_type: a.b, timeout_minutes: 6}\n"
 
