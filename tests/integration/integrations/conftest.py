@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -82,14 +84,37 @@ def other_key() -> str:
     return "sk-admin-globex-0123456789abcdefgh"
 
 
+@pytest.fixture(scope="session")
+def onboarded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a platform with both organizations: copied, they spare each test its own set-up."""
+    folder = tmp_path_factory.mktemp("onboarded")
+
+    async def set_up() -> None:
+        clock, scope = ManualClock(datetime.now(UTC).replace(microsecond=0)), PlatformScope()
+        warehouse, state = DuckDBWarehouse(folder), MemoryStateStore(None, clock=clock)
+        security = open_local_security(folder)
+        organizations = Organizations(warehouse, scope, security, state, Catalog(CONFIGS), clock)
+        await organizations.bootstrap()
+        await organizations.onboard(OnboardingRequest("Acme", "Acme Inc.", "ann@acme.example"))
+        await organizations.onboard(OnboardingRequest("globex", "Globex", "hank@globex.example"))
+        await state.close()
+        await warehouse.close()
+
+    asyncio.run(set_up())
+    return folder
+
+
 @pytest.fixture
-async def platform(tmp_path: Path, server: SimulatorServer, simulator: Simulator) -> AsyncIterator[Platform]:
+async def platform(
+    tmp_path: Path, onboarded: Path, server: SimulatorServer, simulator: Simulator
+) -> AsyncIterator[Platform]:
+    shutil.copytree(onboarded, tmp_path, dirs_exist_ok=True)
     warehouse = DuckDBWarehouse(tmp_path)
-    clock = ManualClock(datetime.now(UTC).replace(microsecond=0))
+    clock = ManualClock(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1))
     state = MemoryStateStore(None, clock=clock)
     http = HttpPool(base_urls=server.base_urls, clock=clock, policy=QUICK)
     scope = PlatformScope()
-    platform = Platform(
+    yield Platform(
         warehouse=warehouse,
         scope=scope,
         security=open_local_security(tmp_path),
@@ -100,12 +125,6 @@ async def platform(tmp_path: Path, server: SimulatorServer, simulator: Simulator
         acme=scope.org("Acme"),
         globex=scope.org("globex"),
     )
-    organizations = platform.organizations()
-    await organizations.bootstrap()
-    await organizations.onboard(OnboardingRequest("Acme", "Acme Inc.", "ann@acme.example"))
-    await organizations.onboard(OnboardingRequest("globex", "Globex", "hank@globex.example"))
-    clock.advance(timedelta(seconds=1))
-    yield platform
     await http.close()
     await state.close()
     await warehouse.close()
