@@ -12,27 +12,9 @@ ENDING: Final = "_cost_daily"
 NEEDED: Final = frozenset(("usage_date", "billed_cost", "currency", "pipeline_logging_id"))
 
 _TEXTS: Final = (
-    *(
-        "service_name",
-        "service_category",
-        "service_subcategory",
-        "account_id",
-        "project_id",
-        "project_name",
-        "api_key_id",
-    ),
-    *(
-        "user_id",
-        "user_email",
-        "model",
-        "token_class",
-        "service_tier",
-        "context_window",
-        "region",
-        "description",
-        "unit",
-    ),
-    *("pricing_unit", "cost_source", "price_version"),
+    *("service_name", "service_category", "service_subcategory", "account_id", "region", "description"),
+    *("project_id", "project_name", "api_key_id", "user_id", "user_email"),
+    *("model", "token_class", "service_tier", "context_window", "unit", "pricing_unit", "cost_source", "price_version"),
 )
 _NUMBERS: Final = ("quantity", "list_unit_price", "list_cost")
 AMOUNTS: Final = ("billed_cost", "list_cost", "list_unit_price")
