@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Collection, Mapping
-from functools import cached_property
+from functools import cache
 from types import TracebackType
 from typing import Self
 
@@ -144,16 +144,11 @@ class HttpPool:
             )
         return self._outages[provider]
 
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        """One for all providers: loading the system's certificates takes a tenth of a second."""
-        return httpx2.create_ssl_context(trust_env=False)
-
     def _open(self) -> httpx2.AsyncClient:
         policy = self.policy
         limits = httpx2.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=30)
         return httpx2.AsyncClient(
-            transport=checked_transport(limits, self._tls, production=self._production),
+            transport=checked_transport(limits, _tls(), production=self._production),
             timeout=httpx2.Timeout(
                 connect=policy.connect_timeout,
                 read=policy.read_timeout,
@@ -164,3 +159,9 @@ class HttpPool:
             follow_redirects=False,
             trust_env=False,
         )
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for the process: loading the certificates takes a tenth of a second."""
+    return httpx2.create_ssl_context(trust_env=False)

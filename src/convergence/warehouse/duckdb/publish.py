@@ -211,18 +211,22 @@ def _record(cursor: Connection, load: Load, claim: Claim, plan: _Plan) -> None:
     cursor.register("source_days", pa.Table.from_pylist(rows, schema=_DAYS))
     values = {"stream": claim.stream, "fence": claim.fence, "load": claim.load_id, "run": claim.run_id}
     scopes, ledger = quote(load.table.dataset, "_load_scopes"), quote(load.table.dataset, "_load_ledger")
-    cursor.execute(
-        f"INSERT INTO {scopes} SELECT $stream, day, $fence, $load, $run, rows, rejected, amount, content_digest, now()"
-        " FROM source_days WHERE outcome = 'replaced' ON CONFLICT (stream, day) DO UPDATE SET fence = excluded.fence,"
-        " load_id = excluded.load_id, run_id = excluded.run_id, rows = excluded.rows, rejected = excluded.rejected,"
-        " amount = excluded.amount, content_digest = excluded.content_digest, committed_at = excluded.committed_at",
-        values,
-    )
-    cursor.execute(
-        f"UPDATE {scopes} SET fence = $fence WHERE stream = $stream AND day IN"
-        " (SELECT day FROM source_days WHERE outcome = 'unchanged')",
-        {"fence": claim.fence, "stream": claim.stream},
-    )
+    if plan.written:
+        cursor.execute(
+            f"INSERT INTO {scopes}"
+            " SELECT $stream, day, $fence, $load, $run, rows, rejected, amount, content_digest, now()"
+            " FROM source_days WHERE outcome = 'replaced' ON CONFLICT (stream, day) DO UPDATE SET"
+            " fence = excluded.fence, load_id = excluded.load_id, run_id = excluded.run_id, rows = excluded.rows,"
+            " rejected = excluded.rejected, amount = excluded.amount, content_digest = excluded.content_digest,"
+            " committed_at = excluded.committed_at",
+            values,
+        )
+    if plan.left:
+        cursor.execute(
+            f"UPDATE {scopes} SET fence = $fence WHERE stream = $stream AND day IN"
+            " (SELECT day FROM source_days WHERE outcome = 'unchanged')",
+            {"fence": claim.fence, "stream": claim.stream},
+        )
     cursor.execute(
         f"INSERT INTO {ledger} SELECT $stream, day, $fence, $load, $run, rows, rejected, amount, content_digest,"
         " outcome, now() FROM source_days",
