@@ -168,6 +168,7 @@ class Bench:
         assert await self._usage_sums(org) == truth.usage_sums
         assert await self._amounts(org, "openai_reported_cost_daily_raw", "amount") == truth.cost_by_day
         assert await self._amounts(org, "openai_cost_daily", "billed_cost") == truth.cost_by_day
+        assert await self._amounts(org, "focus_cost_daily", "BilledCost", "x_UsageDate") == truth.cost_by_day
         assert await self._doubled(org) == []
 
     async def check_quiet(self) -> None:
@@ -200,9 +201,9 @@ class Bench:
         (row,) = await self.rows(f"SELECT {sums} FROM openai_usage_daily_raw WHERE endpoint = 'completions'", org=org)
         return {name: row[name] or 0 for name in names}
 
-    async def _amounts(self, org: str, table: str, column: str) -> dict[date, Decimal]:
-        sql = f"SELECT usage_date, SUM({column}) AS amount FROM {table} GROUP BY usage_date"
-        return {row["usage_date"]: row["amount"] for row in await self.rows(sql, org=org) if row["amount"]}
+    async def _amounts(self, org: str, table: str, column: str, day: str = "usage_date") -> dict[date, Decimal]:
+        sql = f"SELECT {day} AS day, SUM({column}) AS amount FROM {table} GROUP BY day"
+        return {row["day"]: row["amount"] for row in await self.rows(sql, org=org) if row["amount"]}
 
     async def _doubled(self, org: str) -> list[dict[str, Any]]:
         names = "usage_date, endpoint, project_id, user_id, api_key_id, model, batch, service_tier, size, source"

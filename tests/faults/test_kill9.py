@@ -56,6 +56,7 @@ def test_fifty_kills_during_backfills_leave_the_truth(server, simulator):
     assert _rows(server, key) == _expected_rows(simulator)
     assert _sums(server, key) == _expected_sums(simulator)
     assert _costs(server, key) == _expected_costs(simulator)
+    assert _focus(server, key) == _expected_costs(simulator)
     assert _doubled(server, key) == []
     assert _quota(server, key) == {"pipelines_today": rounds, "pipelines_this_month": rounds, "pipelines_running": 0}
 
@@ -110,6 +111,12 @@ def _expected_sums(simulator):
 def _costs(server, key):
     report = server.get("/costs/acme", key, start_date=FIRST.isoformat(), end_date="2026-10-30", granularity="day")
     return {row["day"]: Decimal(row["billed_cost"]) for row in report["rows"] if Decimal(row["billed_cost"])}
+
+
+def _focus(server, key):
+    sql = "SELECT x_UsageDate AS day, SUM(BilledCost) AS amount FROM focus_cost_daily GROUP BY day"
+    rows = server.query("acme", key, sql)
+    return {row["day"]: Decimal(row["amount"]) for row in rows if Decimal(row["amount"])}
 
 
 def _expected_costs(simulator):
