@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -84,40 +85,17 @@ def other_key() -> str:
     return "sk-admin-globex-0123456789abcdefgh"
 
 
-@pytest.fixture(scope="session")
-def onboarded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of a platform with both organizations: copied, they spare each test its own set-up."""
-    folder = tmp_path_factory.mktemp("onboarded")
-
-    async def set_up() -> None:
-        clock, scope = ManualClock(datetime.now(UTC).replace(microsecond=0)), PlatformScope()
-        warehouse, state = DuckDBWarehouse(folder), MemoryStateStore(None, clock=clock)
-        security = open_local_security(folder)
-        organizations = Organizations(warehouse, scope, security, state, Catalog(CONFIGS), clock)
-        await organizations.bootstrap()
-        await organizations.onboard(OnboardingRequest("Acme", "Acme Inc.", "ann@acme.example"))
-        await organizations.onboard(OnboardingRequest("globex", "Globex", "hank@globex.example"))
-        await state.close()
-        await warehouse.close()
-
-    asyncio.run(set_up())
-    return folder
-
-
-@pytest.fixture
-async def platform(
-    tmp_path: Path, onboarded: Path, server: SimulatorServer, simulator: Simulator
-) -> AsyncIterator[Platform]:
-    shutil.copytree(onboarded, tmp_path, dirs_exist_ok=True)
-    warehouse = DuckDBWarehouse(tmp_path)
-    clock = ManualClock(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1))
+@asynccontextmanager
+async def open_platform(folder: Path, base_urls: Mapping[str, str]) -> AsyncIterator[Platform]:
+    warehouse = DuckDBWarehouse(folder)
+    clock = ManualClock(datetime.now(UTC).replace(microsecond=0))
     state = MemoryStateStore(None, clock=clock)
-    http = HttpPool(base_urls=server.base_urls, clock=clock, policy=QUICK)
+    http = HttpPool(base_urls=base_urls, clock=clock, policy=QUICK)
     scope = PlatformScope()
     yield Platform(
         warehouse=warehouse,
         scope=scope,
-        security=open_local_security(tmp_path),
+        security=open_local_security(folder),
         state=state,
         catalog=Catalog(CONFIGS),
         clock=clock,
@@ -128,6 +106,32 @@ async def platform(
     await http.close()
     await state.close()
     await warehouse.close()
+
+
+@pytest.fixture(scope="session")
+def onboarded(tmp_path_factory: pytest.TempPathFactory, server: SimulatorServer) -> Path:
+    """The files of a platform with both organizations: copied, they spare each test its own set-up."""
+    folder = tmp_path_factory.mktemp("onboarded")
+
+    async def set_up() -> None:
+        async with open_platform(folder, server.base_urls) as platform:
+            organizations = platform.organizations()
+            await organizations.bootstrap()
+            await organizations.onboard(OnboardingRequest("Acme", "Acme Inc.", "ann@acme.example"))
+            await organizations.onboard(OnboardingRequest("globex", "Globex", "hank@globex.example"))
+
+    asyncio.run(set_up())
+    return folder
+
+
+@pytest.fixture
+async def platform(
+    tmp_path: Path, onboarded: Path, server: SimulatorServer, simulator: Simulator
+) -> AsyncIterator[Platform]:
+    shutil.copytree(onboarded, tmp_path, dirs_exist_ok=True)
+    async with open_platform(tmp_path, server.base_urls) as platform:
+        platform.clock.advance(timedelta(seconds=1))
+        yield platform
 
 
 @pytest.fixture
