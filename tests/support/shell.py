@@ -55,7 +55,9 @@ class ForkedShell(Shell):
             process = _FORKS.Process(target=_run, args=(words, variables, (given, out, err)))
             process.start()
             process.join(SECONDS)
-            assert process.exitcode is not None, f"convergence {' '.join(words)} has not ended"
+            if process.exitcode is None:
+                process.kill()
+                raise AssertionError(f"convergence {' '.join(words)} has not ended")
             return subprocess.CompletedProcess(words, process.exitcode, out.read_text(), err.read_text())
 
 
