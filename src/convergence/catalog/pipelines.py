@@ -244,7 +244,9 @@ def _table_faults(steps: Sequence[_StepKeys]) -> Iterator[Finding]:
             is_alone = "part" not in given and given.get("write_mode") not in _ADDING
             writers.setdefault(table, []).append((index, step.step_id, is_alone))
     for table, found in writers.items():
-        for index, _, _ in found[1:] if any(is_alone for *_, is_alone in found) else ():
+        if not any(is_alone for *_, is_alone in found):
+            continue
+        for index, *_ in found[1:]:
             message = f"{table} is also written by {found[0][1]}, and one would replace what the other wrote"
             yield ("steps", index, "table"), message, "a table for each step, or write_mode: append or merge in all"
 

@@ -64,8 +64,8 @@ def test_what_a_view_reads() -> None:
 def test_a_statement_is_parsed_once_for_all_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parsing is most of what a small statement costs, and a hundred statements run for every organization."""
     sql, parsed = "SELECT n / 3 AS once_for_all FROM usage JOIN who USING (a)", []
-    tokenize = Parser._parse
-    monkeypatch.setattr(Parser, "_parse", lambda *given, **named: parsed.append(1) or tokenize(*given, **named))
+    parse = Parser._parse
+    monkeypatch.setattr(Parser, "_parse", lambda *given, **named: parsed.append(1) or parse(*given, **named))
     texts = []
     for org in ("acme", "rival", "third"):
         statement = Statement(sql, OrgScope(org).dataset, tables={"who": PROFILES})
