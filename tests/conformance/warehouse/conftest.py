@@ -70,14 +70,14 @@ class Backend:
 
 
 def _duckdb(folder: Path, _request: pytest.FixtureRequest) -> Warehouse:
-    limits = ReadLimits(seconds=3, memory_limit="256MB", process_bytes=2**29, result_bytes=16 * 2**20)
+    limits = ReadLimits(seconds=8, memory_limit="256MB", process_bytes=2**29, result_bytes=16 * 2**20)
     return DuckDBWarehouse(folder, read_limits=limits)
 
 
 def _bigquery(_folder: Path, request: pytest.FixtureRequest) -> Warehouse:
     from convergence.warehouse.bigquery import BigQueryWarehouse, ReadLimits
 
-    limits = ReadLimits(seconds=3, result_bytes=16 * 2**20)
+    limits = ReadLimits(seconds=8, result_bytes=16 * 2**20)
     emulator: BigQueryEmulator | BigQueryProject = request.getfixturevalue("bigquery_emulator")
     return BigQueryWarehouse(emulator.project(), endpoint=emulator.endpoint, read_limits=limits)
 

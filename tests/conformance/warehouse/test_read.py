@@ -112,7 +112,7 @@ async def test_time_is_limited(bench: Bench) -> None:
         "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 200000)) a, UNNEST(GENERATE_ARRAY(1, 200000)) b WHERE a <> b"
     )
 
-    with pytest.raises(QueryRejected, match="longer than 3 s"):
+    with pytest.raises(QueryRejected, match="longer than 8 s"):
         await bench.read(endless)
 
 

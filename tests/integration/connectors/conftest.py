@@ -14,7 +14,7 @@ import pytest
 from convergence.connectors import HttpPolicy, HttpPool
 from convergence.kit.clock import SystemClock
 
-SWIFT = HttpPolicy(backoff_base=0.01, backoff_cap=0.02, deadline=5.0, read_timeout=2.0)
+SWIFT = HttpPolicy(backoff_base=0.01, backoff_cap=0.02)
 
 
 @dataclass(frozen=True)

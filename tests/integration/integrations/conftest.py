@@ -28,7 +28,7 @@ from convergence.warehouse import Warehouse
 from convergence.warehouse.duckdb import DuckDBWarehouse
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-QUICK = HttpPolicy(connect_timeout=1.0, attempts=2, backoff_base=0.001)
+QUICK = HttpPolicy(attempts=2, backoff_base=0.001)
 
 
 @dataclass

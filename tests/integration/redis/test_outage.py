@@ -126,7 +126,7 @@ async def test_a_waiting_claim_hears_of_the_end(local_redis: LocalRedis, queue: 
     local_redis.kill()
 
     with pytest.raises(StoreUnavailable, match=r"the queue at .* cannot be reached"):
-        await asyncio.wait_for(claim, 5)
+        await asyncio.wait_for(claim, 20)
 
 
 async def test_fences_grow_although_the_server_lost_everything(local_redis: LocalRedis, store: RedisStateStore) -> None:
