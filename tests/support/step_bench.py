@@ -112,13 +112,14 @@ class Bench:
         name: str,
         *,
         pipeline: str,
+        provider: str | None = None,
         limits: LoadLimits | None = None,
         only: Collection[str] = (),
     ) -> dict[str, StepResult]:
         """Upload a file now and run a pipeline, or some steps of it, over it, as POST /files does; what each made."""
         upload = await self.uploads.receive(self.org, _chunks(content), max_bytes=2**30)
         os.utime(upload.path, (self.clock.now().timestamp(),) * 2)
-        given, results = {"upload": upload.sha256, "filename": name, "provider": self.provider}, {}
+        given, results = {"upload": upload.sha256, "filename": name, "provider": provider or self.provider}, {}
         for step in self._pipeline(pipeline).steps:
             if only and step.step_id not in only:
                 continue

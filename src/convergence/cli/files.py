@@ -1,4 +1,4 @@
-"""files load"""
+"""files load, files remove"""
 
 from __future__ import annotations
 
@@ -32,6 +32,22 @@ def load(
     as_json: AsJson = False,
 ) -> None:
     """Load a file and wait for its run. The same content twice is the same run."""
+    _upload(server, org, provider, file, kind, as_json=as_json)
+
+
+@app.command()
+def remove(
+    org: Org,
+    provider: Annotated[str, typer.Argument(help="The name that the file was loaded under.")],
+    file: Annotated[Path, typer.Argument(help="The FOCUS file, or another of the same accounts and days.")],
+    server: Server = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take back what a FOCUS file has loaded: the days of its billing accounts. It can be loaded again."""
+    _upload(server, org, provider, file, "focus_removal", as_json=as_json)
+
+
+def _upload(server: str | None, org: str, provider: str, file: Path, kind: str, *, as_json: bool) -> None:
     if not file.is_file():
         raise InvalidRequest(f"{file} is no file")
     record = run_async(_load(server, org, f"/files/{org}/{provider}", file, kind))

@@ -140,7 +140,7 @@ class Pipelines:
         """
         check_pipeline(request.pipeline, self._processors)
         await self._organizations.check_may_run(org)
-        key = f"{org.org_slug}/uploads/{digest(request.pipeline.pipeline_id, content)}"
+        key = _upload_key(org, request.pipeline, content)
         entry = await self._state.get(key)
         if entry is not None:
             earlier = await self._await_run(org, entry.value.decode())
@@ -155,6 +155,10 @@ class Pipelines:
         except ConvergenceError:
             await self._state.delete(key)
             raise
+
+    async def forget_upload(self, org: OrgScope, pipeline: Pipeline, content: str) -> None:
+        """Let the same content be a new run: what its last one has loaded is taken back."""
+        await self._state.delete(_upload_key(org, pipeline, content))
 
     async def backfill(self, org: OrgScope, request: RunRequest, *, chunk_days: int | None = None) -> Backfill:
         """Accept a range as runs of at most `chunk_days` days; they count as one and wait for free slots."""
@@ -360,6 +364,10 @@ def _public(pipeline: Pipeline) -> Pipeline:
     if not _is_public(pipeline):
         raise NotFound(f"no pipeline {pipeline.pipeline_id}", hint="GET /pipelines lists them.")
     return pipeline
+
+
+def _upload_key(org: OrgScope, pipeline: Pipeline, content: str) -> str:
+    return f"{org.org_slug}/uploads/{digest(pipeline.pipeline_id, content)}"
 
 
 def _fingerprint(run: RunRecord) -> str:

@@ -102,20 +102,42 @@ async def test_an_upload_can_be_loaded_again_and_another_organization_s_cannot(w
     assert (await run_of(working, theirs, own))["status"] == "COMPLETED"
 
 
+FOCUS = (
+    b"BilledCost,BillingAccountId,BillingCurrency,BillingPeriodStart,BillingPeriodEnd,ChargeCategory,"
+    b"ChargePeriodStart,ChargePeriodEnd,ContractedCost,EffectiveCost,InvoiceIssuerName,ListCost,ProviderName,"
+    b"ServiceCategory,ServiceName\n1.5,1,USD,2026-11-01,2026-12-01,Usage,2026-11-02,2026-11-03,1.5,1.5,AWS,2,AWS,"
+    b"Compute,EC2\n"
+)
+
+
+async def load_focus(api: Api, key: str, *, org: str = "acme", kind: str = "focus") -> dict[str, Any]:
+    run = await run_of(api, key, await upload(api, key, FOCUS, f"/files/{org}/AWS", kind=kind))
+    assert run["status"] == "COMPLETED", run
+    return run
+
+
+async def read_focus(api: Api, key: str, *, org: str = "acme") -> Any:
+    sql = "SELECT x_Provider, BilledCost FROM focus_cost_daily"
+    return (await api.send("POST", f"/query/{org}", key, json={"sql": sql})).json()["rows"]
+
+
 async def test_a_focus_file_of_another_cloud_stands_beside_the_rest(working: Api) -> None:
     key = await working.onboard("acme")
-    text = (
-        "BilledCost,BillingAccountId,BillingCurrency,BillingPeriodStart,BillingPeriodEnd,ChargeCategory,"
-        "ChargePeriodStart,ChargePeriodEnd,ContractedCost,EffectiveCost,InvoiceIssuerName,ListCost,ProviderName,"
-        "ServiceCategory,ServiceName\n1.5,1,USD,2026-11-01,2026-12-01,Usage,2026-11-02,2026-11-03,1.5,1.5,AWS,2,AWS,"
-        "Compute,EC2\n"
-    )
-    run = await run_of(working, key, await upload(working, key, text.encode(), "/files/acme/AWS", kind="focus"))
-    sql = "SELECT x_Provider, BilledCost FROM focus_cost_daily"
-    answer = await working.send("POST", "/query/acme", key, json={"sql": sql})
+    await load_focus(working, key)
 
-    assert run["status"] == "COMPLETED", run
-    assert answer.json()["rows"] == [{"x_Provider": "aws", "BilledCost": "1.5"}]
+    assert await read_focus(working, key) == [{"x_Provider": "aws", "BilledCost": "1.5"}]
+
+
+async def test_a_focus_file_is_taken_back_and_loaded_again_and_another_organization_keeps_its_own(working: Api) -> None:
+    ours, theirs = await working.onboard("acme"), await working.onboard("rival")
+    await load_focus(working, theirs, org="rival")
+    seen, runs = [], set()
+    for kind in ("focus", "focus_removal", "focus", "focus_removal"):
+        runs.add((await load_focus(working, ours, kind=kind))["pipeline_logging_id"])
+        seen.append(len(await read_focus(working, ours)))
+
+    assert (seen, len(runs)) == ([1, 0, 1, 0], 4)
+    assert await read_focus(working, theirs, org="rival") == [{"x_Provider": "aws", "BilledCost": "1.5"}]
 
 
 async def test_an_upload_has_a_cap_of_its_own(working: Api) -> None:

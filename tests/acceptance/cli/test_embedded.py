@@ -42,6 +42,22 @@ def test_reconcile_ends_with_1_where_an_invoice_diverges(loaded, tmp_path, truth
     assert (done.returncode, "unknown 5.00" in done.stdout) == (1, True), done.stdout + done.stderr
 
 
+def test_a_focus_file_of_days_that_are_loaded_is_refused_and_one_of_another_cloud_is_taken_back(loaded, tmp_path):
+    export = tmp_path / "focus.csv"
+    assert loaded("export", "focus", "acme", *DAYS, "-o", str(export)).returncode == 0
+    twice = loaded("files", "load", "acme", "openai", str(export), "--kind", "focus")
+    assert (twice.returncode, "of the file already" in twice.stderr) == (1, True), twice.stderr
+    assert loaded("files", "load", "acme", "resold", str(export), "--kind", "focus").returncode == 0
+    assert {row["provider"] for row in _by_provider(loaded)} == {"openai", "resold"}
+    assert loaded("files", "remove", "acme", "resold", str(export)).returncode == 0
+    assert {row["provider"] for row in _by_provider(loaded)} == {"openai"}
+
+
+def _by_provider(loaded):
+    sql = "SELECT DISTINCT x_Provider AS provider FROM focus_cost_daily"
+    return loaded.json("query", "acme", sql)["rows"]
+
+
 def test_query_reads_what_was_loaded(loaded, truth):
     sql = "SELECT SUM(input_tokens) AS n FROM openai_usage_daily_raw WHERE endpoint = @endpoint"
     result = loaded.json("query", "acme", sql, "--param", "endpoint=completions")

@@ -147,6 +147,27 @@ async def test_what_the_platform_builds_itself_is_not_counted_twice(loader: Load
     assert await billed(loader) == {("openai", date(2026, 11, 2)): Decimal("1.25")}
 
 
+async def test_a_removal_leaves_nothing_of_the_file_and_everything_of_others(loader: Loader) -> None:
+    row = VERSIONS["1.4"]
+    second = {**row, "ChargePeriodStart": "2026-11-05T00:00:00Z", "ChargePeriodEnd": "2026-11-06T00:00:00Z"}
+    other = {**row, "BillingAccountId": "99", "BilledCost": "7"}
+    await load(loader, as_csv(row, second, other))
+    await load(loader, as_csv(row), "azure")
+    await loader.load("files.focus", as_csv(row), {"remove": True}, provider="aws")
+    left = await billed(loader)
+    await loader.load("files.focus", as_csv(row), {"remove": True}, provider="aws")
+
+    assert left == {
+        ("file/aws/1234", date(2026, 11, 5)): Decimal("1.25"),
+        ("file/aws/99", date(2026, 11, 2)): Decimal(7),
+        ("file/azure/1234", date(2026, 11, 2)): Decimal("1.25"),
+    }
+    assert await billed(loader) == left
+
+    await load(loader, as_csv(row))
+    assert await billed(loader) == {**left, ("file/aws/1234", date(2026, 11, 2)): Decimal("1.25")}
+
+
 def _statement(loader: Loader, sql: str) -> Any:
     from convergence.sql import Statement
 

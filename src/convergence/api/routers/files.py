@@ -22,8 +22,9 @@ from convergence.kit.ids import new_id
 from convergence.pipelines.models import TriggerType
 from convergence.pipelines.service import RunRequest
 
-Kind = Literal["export", "invoice", "focus", "identity"]
+Kind = Literal["export", "invoice", "focus", "focus_removal", "identity"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
+_EACH_TIME: Final = frozenset({"identity", "focus_removal"})  # what was replaced since may come again
 _OTHER_PROVIDER: Final = re.compile(r"[a-z][a-z0-9_]{1,49}", re.ASCII)
 _LONGEST_NAME: Final = 200
 _FORM: Final[dict[str, Any]] = {
@@ -62,7 +63,7 @@ async def load_file(
     """Load a file: `kind` is export (the default), invoice, focus or identity. The answer comes before the run.
 
     The same content twice is the same run, unless that run has failed or was cancelled; an identity mapping is loaded
-    each time.
+    each time. `focus_removal` takes back the days of a FOCUS file, which can then be loaded again.
     """
     name = _provider_name(provider)
     form = FileForm(request)
@@ -77,7 +78,9 @@ async def load_file(
         trigger_by=caller.name,
     )
     content = f"{name}/{upload.sha256}"
-    if kind == "identity":  # a mapping that was replaced since may be loaded again
+    if kind == "focus_removal":
+        await platform.pipelines.forget_upload(org, _find_pipeline(platform, name, "focus"), content)
+    if kind in _EACH_TIME:
         content += f"/{new_id('load')}"
     run = await platform.pipelines.run_upload(org, accepted, content)
     return AcceptedAnswer(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "focus_cost_daily"
 SCOPE_COLUMN: Final = "x_DeliveryScope"
+FILES: Final = "file/"  # so begin the scopes of uploaded files, which nothing here builds
 FINANCE_VIEWS: Final = (
     "finance_daily_spend",
     "finance_monthly_spend",
@@ -86,7 +87,8 @@ async def build_focus(
 ) -> Published:
     """Rewrite the window's days, and of `lookback_days` before it and all after it those whose costs have changed.
 
-    Each day is replaced whole for each source; rows of others, and of uploaded files, are never touched.
+    Each day is replaced whole for each source; rows of others, and of uploaded files, are never touched. A day that an
+    uploaded file has for the same provider is not built, and is among the faults of what is returned.
 
     Raises:
         DataQualityError: conservation_broken: a day's BilledCost is not the billed cost of its table.
@@ -101,7 +103,9 @@ async def build_focus(
         if source.is_declared and not columns >= NEEDED:
             continue
         builder = _Builder(context, source, identity, existing, columns)
-        for part in await builder.cut(window, lookback_days):
+        parts, filed = await builder.cut(window, lookback_days)
+        total.faults |= {day: _counted_twice(source, day) for day in filed}
+        for part in parts:
             total.extend(await publish_days(context, source.load, Fetched(part, await builder.build(part))))
             context.report(total.rows)
     return total
@@ -152,13 +156,14 @@ class _Builder:
         self._projects = self._projects if self._projects in existing else None
         self._columns = columns
 
-    async def cut(self, window: Window, lookback_days: int) -> list[Window]:
-        """The window's days and the stale ones around it, a few at a time."""
+    async def cut(self, window: Window, lookback_days: int) -> tuple[list[Window], list[date]]:
+        """The window's days and the stale ones around it, a few at a time; and those that a file has already."""
         whole = self._around(window, lookback_days) if lookback_days else window
         found = (await self._query(self._freshness(), whole)).to_pylist()
         rows = dict.fromkeys(window.days(), 0)
         rows |= {row["day"]: row["n"] for row in found if row["day"] in window or row["is_stale"]}
-        return cut_days(rows)
+        filed = [row["day"] for row in found if row["is_filed"] and rows.get(row["day"])]
+        return cut_days({day: n for day, n in rows.items() if day not in filed}), filed
 
     def _around(self, window: Window, days: int) -> Window:
         return Window(window.start - timedelta(days=days), max(window.end, today(self._context.clock) + DAY))
@@ -180,16 +185,20 @@ class _Builder:
         return rows.rename_columns([names[name.casefold()] for name in rows.column_names])
 
     def _freshness(self) -> str:
-        """The days of the table and of its FOCUS rows: how many rows, and whether the two still agree."""
+        """Days of the table and of its FOCUS rows: how many rows, whether both agree, whether a file has them too."""
         day, amount, table = self._source.day_column, self._source.amount_column, self._source.table
         return (
             "SELECT COALESCE(c.day, f.day) AS day, COALESCE(c.n, 0) AS n,"
-            " c.run IS DISTINCT FROM f.run OR c.amount IS DISTINCT FROM f.amount AS is_stale FROM"
+            " c.run IS DISTINCT FROM f.run OR c.amount IS DISTINCT FROM f.amount AS is_stale,"
+            " u.day IS NOT NULL AS is_filed FROM"
             f" (SELECT {day} AS day, COUNT(*) AS n, MAX(pipeline_logging_id) AS run, SUM({amount}) AS amount"
             f" FROM {table} WHERE {day} >= @start_date AND {day} < @end_date GROUP BY day) AS c FULL JOIN"
             f" (SELECT x_UsageDate AS day, MAX(x_RunId) AS run, SUM(BilledCost) AS amount FROM {TABLE} WHERE"
             f" {SCOPE_COLUMN} = @scope AND x_UsageDate >= @start_date AND x_UsageDate < @end_date GROUP BY day) AS f"
             " ON f.day = c.day"
+            f" LEFT JOIN (SELECT DISTINCT x_UsageDate AS day FROM {TABLE} WHERE x_Provider = @provider"
+            f" AND STARTS_WITH({SCOPE_COLUMN}, '{FILES}') AND x_UsageDate >= @start_date AND x_UsageDate < @end_date)"
+            " AS u ON u.day = COALESCE(c.day, f.day)"
         )
 
     def _rows(self) -> str:
@@ -219,6 +228,7 @@ class _Builder:
             "start_date": window.start,
             "end_date": window.end,
             "scope": self._source.scope,
+            "provider": self._source.provider,
             "org_slug": self._context.tenant.org_slug,
         }
         used = {name: value for name, value in known.items() if f"@{name}" in sql}
@@ -259,6 +269,14 @@ def _find_difference(
         if one != other:
             return day, currency, one, other
     return None
+
+
+def _counted_twice(source: FocusSource, day: date) -> DataQualityError:
+    return DataQualityError(
+        f"an uploaded FOCUS file has costs of {source.provider} on {day} as well as {source.table}",
+        code="focus_counted_twice",
+        hint="Remove the file's days: convergence files remove ORG PROVIDER FILE. The next run builds these.",
+    )
 
 
 def _not_conserved(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from convergence.costs.focus.build import TABLE
+from convergence.costs.focus.build import FILES, TABLE
 from convergence.costs.reconciliation.judgement import DayFigures
 from convergence.kit.window import Window
 from convergence.sql import Statement
@@ -28,7 +28,7 @@ SELECT x_Provider AS provider, x_UsageDate AS usage_date, BillingPeriodStart AS 
   SUM(IF(ChargeCategory = 'Usage' AND BilledCost = 0, -ListCost, 0)) AS free_tier,
   SUM(IF(ChargeCategory = 'Usage' AND BilledCost > 0 AND BilledCost < ListCost, BilledCost - ListCost, 0)) AS discounts
 FROM {TABLE}
-WHERE x_UsageDate >= @start_date AND x_UsageDate < @end_date AND STARTS_WITH(x_DeliveryScope, 'file/')
+WHERE x_UsageDate >= @start_date AND x_UsageDate < @end_date AND STARTS_WITH(x_DeliveryScope, '{FILES}')
 GROUP BY x_Provider, x_UsageDate, BillingPeriodStart, BillingCurrency
 ORDER BY x_Provider, x_UsageDate, BillingPeriodStart, BillingCurrency
 """

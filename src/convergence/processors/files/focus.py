@@ -14,18 +14,18 @@ from convergence.connectors.files import FileLayout
 from convergence.connectors.layout import FieldSpec
 from convergence.connectors.strict_rows import Reject
 from convergence.connectors.uploads import Upload
-from convergence.costs.focus.build import SCOPE_COLUMN, TABLE, ensure_focus
+from convergence.costs.focus.build import FILES, SCOPE_COLUMN, TABLE, ensure_focus
 from convergence.errors import StepFailed
+from convergence.kit.window import join_days
 from convergence.processors.files.load import FIELD_TYPES, spell_json_columns
 from convergence.sql import Parameter, Statement
 from convergence.steps import StepContext, StepResult, file_days
 from convergence.steps.files import days_of, file_name, find_upload, publish_file, read_table
-from convergence.steps.loading import DayLoad, Published
+from convergence.steps.loading import DayLoad, Fetched, Published, publish_days
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FILE_SCOPE: Final = "file"
 _DAY: Final = "x_UsageDate"
 _OTHER_NAMES: Final = {  # of 1.0 to 1.3, and of the draft of 1.5
     "ServiceProviderName": "ProviderName",
@@ -41,9 +41,11 @@ _NULL_TEXTS: Final = ("NULL", "null")
 
 
 class Config(BaseModel):
-    """There is nothing to set: the run's parameters name the provider and the uploaded file."""
+    """The run's parameters name the provider and the uploaded file; `remove` takes back what such a file has loaded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    remove: bool = False
 
 
 def get_engine() -> FocusFileProcessor:
@@ -51,23 +53,20 @@ def get_engine() -> FocusFileProcessor:
 
 
 class FocusFileProcessor:
-    """Replaces the days of the file, of its provider and of its billing accounts, and nothing else."""
+    """Replaces or removes the days of the file, of its provider and of its billing accounts, and nothing else."""
 
     async def execute(self, step_config: Mapping[str, Any], context: StepContext, /) -> StepResult:
-        Config.model_validate(step_config)
+        config = Config.model_validate(step_config)
         provider, upload = _provider(context), await find_upload(context)
         schema = context.catalog.schema(TABLE)
         table = await asyncio.to_thread(read_table, upload.path, file_name(context), build_layout(schema))
         rows = build_rows(table.rows, schema, provider, upload, context.run.run_id)
         await ensure_focus(context)
-        await _refuse_twice(context, provider, rows)
-        total = Published()
-        parts = _by_scope(rows)
-        refused = _rejects_by_scope(provider, table.rejects, list(parts))
-        for scope, part in parts.items():
-            load = DayLoad(TABLE, f"focus.{scope}", _DAY, "BilledCost", (SCOPE_COLUMN, scope))
-            rejects = refused.get(scope, [])
-            total.extend(await publish_file(context, load, part, rejects, _day_of))
+        if config.remove:
+            total = await _remove(context, rows)
+        else:
+            await _refuse_twice(context, provider, rows)
+            total = await _replace(context, provider, rows, table.rejects)
         total.check()
         left_out = sorted(table.unknown_columns)
         metadata = {**total.metadata, "files": list(table.members), "columns_left_out": left_out[:100]}
@@ -111,7 +110,7 @@ def build_rows(rows: pa.Table, schema: TableSchema, provider: str, upload: Uploa
         rows = _set(rows, name, pc.coalesce(rows[name], rows[other]))
     rows = _set(rows, "ServiceProviderName", pc.coalesce(rows["ServiceProviderName"], rows["InvoiceIssuerName"]))
     unpriced = pc.is_null(rows["ListCost"])
-    accounts = pc.binary_join_element_wise(FILE_SCOPE, provider, rows["BillingAccountId"].cast(pa.string()), "/")
+    accounts = pc.binary_join_element_wise(f"{FILES}{provider}", rows["BillingAccountId"].cast(pa.string()), "/")
     known = {
         "ListCost": pc.coalesce(rows["ListCost"], rows["BilledCost"]),
         "ContractedCost": pc.coalesce(rows["ContractedCost"], rows["EffectiveCost"]),
@@ -140,7 +139,7 @@ async def _refuse_twice(context: StepContext, provider: str, rows: pa.Table) -> 
     window = days_of(rows, _DAY)
     sql = (
         f"SELECT DISTINCT {_DAY} AS day FROM {TABLE} WHERE x_Provider = @provider"
-        f" AND {_DAY} >= @start_date AND {_DAY} < @end_date AND NOT STARTS_WITH({SCOPE_COLUMN}, 'file/')"
+        f" AND {_DAY} >= @start_date AND {_DAY} < @end_date AND NOT STARTS_WITH({SCOPE_COLUMN}, '{FILES}')"
     )
     values: dict[str, Parameter] = {"provider": provider, "start_date": window.start, "end_date": window.end}
     found = (await context.warehouse.query(Statement(sql, context.tenant.dataset, values))).to_pylist()
@@ -151,6 +150,28 @@ async def _refuse_twice(context: StepContext, provider: str, rows: pa.Table) -> 
             code="focus_counted_twice",
             hint="Load the file under another provider name, or only days that are not loaded otherwise.",
         )
+
+
+async def _replace(context: StepContext, provider: str, rows: pa.Table, rejects: Sequence[Reject]) -> Published:
+    parts = _by_scope(rows)
+    refused = _rejects_by_scope(provider, rejects, list(parts))
+    total = Published()
+    for scope, part in parts.items():
+        total.extend(await publish_file(context, _load(scope), part, refused.get(scope, []), _day_of))
+    return total
+
+
+async def _remove(context: StepContext, rows: pa.Table) -> Published:
+    """Leave nothing of the days, whichever file of these accounts they came from."""
+    total = Published()
+    for scope, part in _by_scope(rows).items():
+        for window in join_days(sorted(part[_DAY].unique().to_pylist())):
+            total.extend(await publish_days(context, _load(scope), Fetched(window, part.slice(0, 0))))
+    return total
+
+
+def _load(scope: str) -> DayLoad:
+    return DayLoad(TABLE, f"focus.{scope}", _DAY, "BilledCost", (SCOPE_COLUMN, scope))
 
 
 def _by_scope(rows: pa.Table) -> dict[str, pa.Table]:
@@ -164,7 +185,7 @@ def _rejects_by_scope(provider: str, rejects: Sequence[Reject], scopes: Sequence
     """A refused row whose account cannot be told is kept with the first one."""
     found: dict[str, list[Reject]] = {}
     for reject in rejects:
-        scope = f"{FILE_SCOPE}/{provider}/{reject.bucket.get('BillingAccountId')}"
+        scope = f"{FILES}{provider}/{reject.bucket.get('BillingAccountId')}"
         found.setdefault(scope if scope in scopes else scopes[0], []).append(reject)
     return found
 

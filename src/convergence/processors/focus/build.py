@@ -31,4 +31,5 @@ class FocusProcessor:
     async def execute(self, step_config: Mapping[str, Any], context: StepContext, /) -> StepResult:
         config = Config.model_validate(step_config)
         built = await build_focus(context, context.days, config.providers or None, lookback_days=config.lookback_days)
+        built.check()
         return StepResult(built.rows, built.metadata)
