@@ -123,14 +123,14 @@ class Bench:
         await self.platform.worker.work(Message(run.org_slug, run.run_id))
         return await self.find(run)
 
-    async def finish(self, run: RunRecord, *, seconds: float = 60) -> RunRecord:
+    async def finish(self, run: RunRecord, *, seconds: float = 180) -> RunRecord:
         async with asyncio.timeout(seconds):
             while (current := await self.find(run)).status not in FINAL:
                 await asyncio.sleep(0.02)
         return current
 
     async def finish_all(self, runs: Sequence[RunRecord]) -> Counter[RunStatus]:
-        return Counter([(await self.finish(run, seconds=120)).status for run in runs])
+        return Counter([(await self.finish(run, seconds=240)).status for run in runs])
 
     async def pause(self) -> None:
         await asyncio.sleep(0.02)

@@ -70,7 +70,7 @@ def _limit_files(server, size):
 
 def _await_trouble(server, key, run_id):
     """What the run says of the disk while it waits for another try."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         run = server.get(f"/pipelines/runs/{run_id}", key)
         errors = [step["error_message"] for step in run["steps"] if step.get("error_message")]

@@ -124,7 +124,7 @@ class LocalRedis:
             client.flushall()
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         with redis.Redis.from_url(self.url) as client:
             while time.monotonic() < deadline and self._process.poll() is None:
                 with contextlib.suppress(redis.ConnectionError):

@@ -86,7 +86,7 @@ class Server(Program):
 
     def start(self) -> Self:
         super().start()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline and self.is_running:
             with contextlib.suppress(httpx2.TransportError):
                 if self.client.get("/health/ready", timeout=5).status_code == 200:

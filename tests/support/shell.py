@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 KEY = "sk-admin-cli-0123456789abcdefghijklmn"
-SECONDS = 120
+SECONDS = 240
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["convergence.cli.app", "convergence.api.app", "convergence.warehouse.duckdb"])

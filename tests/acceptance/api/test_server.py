@@ -67,7 +67,7 @@ def _serving(folder: Path, **variables: str) -> Iterator[Server]:
 
 
 def _await_ready(process: subprocess.Popen[str], client: httpx2.Client) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if client.get("/health/ready").status_code == 200:

@@ -32,7 +32,7 @@ def environment(tmp_path_factory, bigquery_emulator) -> Iterator[dict[str, str]]
 
 
 def _wait_for_health(port: int, program: Program) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and program.is_running:
         try:
             if httpx2.get(f"http://127.0.0.1:{port}/health/live", timeout=5, trust_env=False).status_code == 200:
@@ -91,7 +91,7 @@ def test_a_cancel_at_one_process_ends_the_run_in_another(tmp_path, environment, 
 
 
 def _wait_for_status(server: Server, key: str, run: str, status: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         if server.get(f"/pipelines/runs/{run}", key)["status"] == status:
             return
@@ -140,7 +140,7 @@ def test_a_scheduler_apart_runs_until_it_is_told_to_stop(tmp_path, environment) 
 
 
 def _wait_for_line(program: Program, text: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and program.is_running:
         if text in program.log.read_text():
             return

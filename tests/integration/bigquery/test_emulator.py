@@ -83,7 +83,7 @@ def test_it_ends_with_whoever_started_it():
         emulator = children(owner.pid)
         owner.send_signal(signal.SIGKILL)
 
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while any(alive(pid) for pid in emulator) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert emulator

@@ -50,7 +50,7 @@ class Site:
         )
 
     async def finish(self, run: RunRecord) -> RunRecord:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 current = await self.platform.pipelines.get(self.platform.scope.org("acme"), run.run_id)
                 if current.status.is_final:
@@ -59,7 +59,7 @@ class Site:
 
     async def settle(self) -> list[int]:
         """The statuses of all deliveries, when no task is left."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while self.tasks.tasks:
                 await asyncio.sleep(0.02)
         return self.tasks.statuses()
@@ -139,7 +139,7 @@ async def _serving(app: Any, port: int) -> AsyncIterator[None]:
     server = Server(config)
     task = asyncio.create_task(server.serve())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not server.started and not task.done():
                 await asyncio.sleep(0.01)
         if task.done():

@@ -123,7 +123,7 @@ async def test_at_the_end_of_the_process_a_run_is_handed_back_at_once(builder) -
     builder.write_pipeline(f"{ONE}, seconds: 30")
     async with builder.open() as site:
         run = await site.accept()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not site.lines():
                 await asyncio.sleep(0.01)
     builder.write_pipeline(ONE)

@@ -60,7 +60,7 @@ class Bench:
         return await self.finish(platform, await self.accept(platform, **request))
 
     async def finish(self, platform, run):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 current = await platform.pipelines.get(platform.scope.org("acme"), run.run_id)
                 if current.status.is_final:

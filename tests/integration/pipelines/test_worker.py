@@ -115,7 +115,7 @@ async def test_after_kill_9_the_next_start_finishes_the_run_and_restores_its_rec
     code = textwrap.dedent(CHILD).format(support=str(support), here=str(here), folder=str(bench.folder))
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     run_id = child.stdout.readline().strip()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while "begin extract_b" not in bench.lines():
             await asyncio.sleep(0.01)
     child.send_signal(signal.SIGKILL)
@@ -123,7 +123,7 @@ async def test_after_kill_9_the_next_start_finishes_the_run_and_restores_its_rec
     child.stdout.close()
     async with bench.open(onboard=False) as platform:
         org = platform.scope.org("acme")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not (run := await platform.pipelines.get(org, run_id)).status.is_final:
                 await asyncio.sleep(0.02)
         listed, _ = await platform.pipelines.page(org)
@@ -138,6 +138,6 @@ async def test_old_raw_pages_are_swept_while_runs_are_executed(bench):
     (old / "00001.json.zst").write_bytes(b"old")
     for path in (old / "00001.json.zst", old):
         os.utime(path, (0, 0))
-    async with bench.open(), asyncio.timeout(30):
+    async with bench.open(), asyncio.timeout(120):
         while old.exists():
             await asyncio.sleep(0.02)

@@ -121,7 +121,7 @@ def holder(url: str) -> Lease | None:
 
 
 def await_holder(url: str, after: Lease | None = None) -> Lease:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         found = holder(url)
         if found is not None and found != after:
