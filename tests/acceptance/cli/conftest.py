@@ -32,7 +32,10 @@ def shell(tmp_path_factory, simulator):
 def loaded(shell):
     """A shell whose data folder holds one organization with five days loaded."""
     assert shell("bootstrap").returncode == 0
-    assert shell("org", "onboard", "acme", "--company", "Acme", "--email", "a@example.com").returncode == 0
+    assert (
+        shell("org", "onboard", "acme", "--company", "Acme", "--email", "a@example.com", "--plan", "SCALE").returncode
+        == 0
+    )
     done = shell("integration", "setup", "acme", "openai", "--credential-env", "OPENAI_ADMIN", OPENAI_ADMIN=KEY)
     assert done.returncode == 0, done.stderr
     done = shell("run", "acme", "openai/usage_cost", "--from", "2026-11-01", "--to", "2026-11-05")
