@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 from python_multipart import MultipartParser
@@ -40,13 +41,14 @@ class FileForm:
         self._value: bytearray | None = None
         self._is_whole = False
 
-    async def read_file(self) -> AsyncIterator[bytes]:
+    async def read_file(self) -> AsyncGenerator[bytes]:
         """The bytes of the file; the fields behind it are read too."""
         try:
-            async for chunk in self._request.stream():
-                self._parser.write(chunk)
-                while self._pieces:
-                    yield self._pieces.popleft()
+            async with aclosing(self._request.stream()) as chunks:
+                async for chunk in chunks:
+                    self._parser.write(chunk)
+                    while self._pieces:
+                        yield self._pieces.popleft()
         except FormParserError:
             raise InvalidRequest("the body is not a multipart form", hint=_HINT) from None
         if not self._is_whole:

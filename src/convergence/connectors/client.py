@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -296,12 +296,13 @@ class ProviderClient:
         return Page(call.number, response.status_code, headers, body, call.params, await _open_envelope(body))
 
     async def _read(self, response: httpx2.Response, cap: int) -> bytes:
-        encoding = response.headers.get("content-encoding", "")
-        if response.is_success:
-            return await read_body(response.aiter_raw(), encoding, cap)
         try:
-            return await read_body(response.aiter_raw(), encoding, cap)
+            # Closed here also when the body is refused: the garbage collector may run in any thread.
+            async with aclosing(response.aiter_raw()) as chunks:
+                return await read_body(chunks, response.headers.get("content-encoding", ""), cap)
         except (ConvergenceError, httpx2.HTTPError):
+            if response.is_success:
+                raise
             return b""  # the status says enough
 
     def _check(self, status: int, headers: Mapping[str, str], body: bytes) -> None:

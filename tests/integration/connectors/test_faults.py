@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import tracemalloc
+import weakref
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -195,6 +197,22 @@ async def test_a_page_above_the_cap_is_refused_while_it_streams(serve, connect):
     provider = await serve([Reply(body=b"1" * 5_000)])
     with pytest.raises(TooLarge, match="larger than 1000 bytes"):
         await client(connect(provider, max_body_bytes=1_000)).get("/costs")
+
+
+async def test_a_page_that_is_refused_half_read_leaves_no_stream_to_the_garbage_collector(serve, connect):
+    provider = await serve([Reply(body=b"1" * 500_000)])
+    begun, hooks = [], sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(firstiter=lambda stream: begun.append(weakref.ref(stream)))
+    try:
+        with pytest.raises(TooLarge) as refused:
+            await client(connect(provider, max_body_bytes=1_000)).get("/costs")
+        await asyncio.sleep(0.1)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+    left = [stream for one in begun if (stream := one()) is not None and stream.ag_frame is not None]
+    assert refused.value.__traceback__ is not None  # which holds the frames, and what is open in them
+    assert begun
+    assert [stream.__qualname__ for stream in left] == []
 
 
 async def test_a_compressed_page_is_read(serve, connect):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import aclosing
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final, Literal, get_args
 
@@ -67,7 +68,8 @@ async def load_file(
     """
     name = _provider_name(provider)
     form = FileForm(request)
-    upload = await platform.uploads.receive(org, form.read_file(), max_bytes=platform.settings.max_upload_size_bytes)
+    async with aclosing(form.read_file()) as chunks:
+        upload = await platform.uploads.receive(org, chunks, max_bytes=platform.settings.max_upload_size_bytes)
     kind = _read_kind(form)
     await asyncio.to_thread(check_archive, upload.path)
     parameters = {"upload": upload.sha256, "filename": _safe_name(form.filename or ""), "provider": name}
